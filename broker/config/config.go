@@ -1,0 +1,237 @@
+// Package config holds the broker's configuration: what the operator renders
+// and what the engine enforces are the same types, so that the two cannot
+// drift apart.
+//
+// A configuration is two files. Settings (SettingsFile) holds what may be read
+// by anybody: listeners, limits, defaults. Access (AccessFile) holds users with
+// their password hashes and the topic rules, and comes from a Secret. Both are
+// JSON. Certificates and keys are files of their own that Settings points to.
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+)
+
+// Names of the files within their directories.
+const (
+	SettingsFile = "settings.json"
+	AccessFile   = "access.json"
+)
+
+// Config is one complete, validated configuration. It is immutable once it was
+// handed out: readers share it without locks.
+type Config struct {
+	Settings Settings
+	Access   Access
+	// Revision names the content: see Revision.
+	Revision string
+}
+
+// Revision is the name of a configuration's content: a hash over both files as
+// they stand on disk. The operator computes it from what it rendered, the
+// broker from what it read, and a change has taken force where the two agree.
+func Revision(settings, access []byte) string {
+	h := sha256.New()
+	for _, part := range [][]byte{settings, access} {
+		sum := sha256.Sum256(part)
+		h.Write(sum[:])
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// Settings is the content of SettingsFile.
+type Settings struct {
+	// Name of the broker as its users know it, "namespace/name".
+	Name string `json:"name"`
+	// Listeners, by unique name and port.
+	Listeners []Listener `json:"listeners"`
+	// Anonymous admits clients that present no credentials.
+	Anonymous bool `json:"anonymous,omitempty"`
+	// DefaultEffect decides where no rule matches. Empty is Deny.
+	DefaultEffect Effect `json:"defaultEffect,omitempty"`
+	MQTT          MQTT   `json:"mqtt"`
+	// Drain paces the disconnects of an orderly stop.
+	Drain Drain `json:"drain"`
+}
+
+// Protocol is what is spoken on a listener.
+type Protocol string
+
+// Protocols of a listener.
+const (
+	ProtocolMQTT      Protocol = "MQTT"
+	ProtocolWebSocket Protocol = "WebSocket"
+)
+
+// Listener is one address that the broker accepts clients on.
+type Listener struct {
+	Name string `json:"name"`
+	// Address to bind, empty for all.
+	Address  string   `json:"address,omitempty"`
+	Port     int      `json:"port"`
+	Protocol Protocol `json:"protocol,omitempty"` // empty: MQTT
+	TLS      *TLS     `json:"tls,omitempty"`
+	// ProxyProtocol expects a PROXY protocol header (v1 or v2) from peers in
+	// TrustedProxies (CIDRs), and from nobody else.
+	ProxyProtocol  bool     `json:"proxyProtocol,omitempty"`
+	TrustedProxies []string `json:"trustedProxies,omitempty"`
+	// MaxConnections at a time; 0 is no limit.
+	MaxConnections int `json:"maxConnections,omitempty"`
+	// ConnectRate is the number of connections accepted a second; 0 is no limit.
+	ConnectRate int `json:"connectRate,omitempty"`
+}
+
+// ClientAuth says whether a TLS client has to present a certificate.
+type ClientAuth string
+
+// Modes of client authentication by certificate.
+const (
+	ClientAuthNone     ClientAuth = "None"
+	ClientAuthOptional ClientAuth = "Optional"
+	ClientAuthRequired ClientAuth = "Required"
+)
+
+// TLS of a listener. The files are watched, and a renewed certificate is served
+// to new connections without touching those that stand.
+type TLS struct {
+	CertFile     string     `json:"certFile"`
+	KeyFile      string     `json:"keyFile"`
+	ClientCAFile string     `json:"clientCAFile,omitempty"`
+	ClientAuth   ClientAuth `json:"clientAuth,omitempty"` // empty: None
+	MinVersion   string     `json:"minVersion,omitempty"` // "1.2" (default) or "1.3"
+}
+
+// Overflow is what happens to a message that finds its session's queue full.
+type Overflow string
+
+// Overflow policies of a session's queue.
+const (
+	DropNewest Overflow = "DropNewest"
+	DropOldest Overflow = "DropOldest"
+	Disconnect Overflow = "Disconnect"
+)
+
+// MQTT holds the limits of the protocol. Zero takes the default of Defaulted.
+type MQTT struct {
+	MaxPacketSize             int64    `json:"maxPacketSize,omitempty"` // bytes
+	MaxQoS                    *byte    `json:"maxQoS,omitempty"`        // 0..2
+	KeepAliveMax              Duration `json:"keepAliveMax,omitempty"`
+	SessionExpiryMax          Duration `json:"sessionExpiryMax,omitempty"`
+	ReceiveMaximum            int      `json:"receiveMaximum,omitempty"`
+	TopicAliasMaximum         *int     `json:"topicAliasMaximum,omitempty"`
+	MaxSubscriptionsPerClient int      `json:"maxSubscriptionsPerClient,omitempty"`
+	// MaxQueuedMessages and MaxQueuedBytes bound what waits for one offline or
+	// slow session.
+	MaxQueuedMessages int      `json:"maxQueuedMessages,omitempty"`
+	MaxQueuedBytes    int64    `json:"maxQueuedBytes,omitempty"`
+	Overflow          Overflow `json:"overflow,omitempty"`
+	// MaxRetainedMessages and MaxRetainedBytes bound the retained messages.
+	MaxRetainedMessages int      `json:"maxRetainedMessages,omitempty"`
+	MaxRetainedBytes    int64    `json:"maxRetainedBytes,omitempty"`
+	SysInterval         Duration `json:"sysInterval,omitempty"` // of $SYS; negative: off
+}
+
+// Drain paces the disconnects of an orderly stop.
+type Drain struct {
+	DisconnectRate int      `json:"disconnectRate,omitempty"` // clients a second; 0: 500
+	Timeout        Duration `json:"timeout,omitempty"`        // 0: 60s
+}
+
+// Access is the content of AccessFile.
+type Access struct {
+	Users    []User   `json:"users,omitempty"`
+	Policies []Policy `json:"policies,omitempty"`
+}
+
+// User is one identity that may connect.
+type User struct {
+	// Username is unique within the file.
+	Username string `json:"username"`
+	// Source names the object that the user comes from, "namespace/name", for
+	// logs and metrics.
+	Source string `json:"source,omitempty"`
+	// PasswordHashes, any of which a password may verify against (bcrypt,
+	// argon2id, PBKDF2-SHA512). More than one while a rotation overlaps.
+	PasswordHashes []string `json:"passwordHashes,omitempty"`
+	// CommonName of client certificates, signed by the listener's client CA,
+	// that authenticate as this user. Empty: none does.
+	CommonName string `json:"commonName,omitempty"`
+	// ClientIDs that the user may connect with; a trailing '*' stands for any
+	// rest. Empty: any.
+	ClientIDs []string   `json:"clientIDs,omitempty"`
+	Limits    UserLimits `json:"limits"`
+}
+
+// UserLimits bound one user. Zero is no limit of its own.
+type UserLimits struct {
+	MaxConnections        int   `json:"maxConnections,omitempty"`
+	PublishRate           int   `json:"publishRate,omitempty"`           // messages a second
+	PublishBytesPerSecond int64 `json:"publishBytesPerSecond,omitempty"` // bytes a second
+	MaxPacketSize         int64 `json:"maxPacketSize,omitempty"`         // bytes
+	MaxQueuedMessages     int   `json:"maxQueuedMessages,omitempty"`
+	MaxSubscriptions      int   `json:"maxSubscriptions,omitempty"`
+}
+
+// Effect of a rule.
+type Effect string
+
+// Effects of a rule.
+const (
+	Allow Effect = "Allow"
+	Deny  Effect = "Deny"
+)
+
+// Action that a rule speaks of.
+type Action string
+
+// Actions of a rule.
+const (
+	ActionPublish   Action = "Publish"
+	ActionSubscribe Action = "Subscribe"
+	ActionAll       Action = "All"
+)
+
+// Policy applies rules to subjects: one TopicACL, resolved to usernames.
+type Policy struct {
+	// Source names the object that the policy comes from, "namespace/name".
+	Source string `json:"source"`
+	// Users by name.
+	Users []string `json:"users,omitempty"`
+	// Anonymous applies the rules to clients without credentials.
+	Anonymous bool `json:"anonymous,omitempty"`
+	// Authenticated applies the rules to every client that has authenticated.
+	Authenticated bool   `json:"authenticated,omitempty"`
+	Rules         []Rule `json:"rules"`
+}
+
+// Rule allows or denies actions on topics. Deny wins over Allow, whatever the
+// order.
+type Rule struct {
+	Effect  Effect   `json:"effect"`
+	Actions []Action `json:"actions"`
+	// Topics are topic filters in which %u and %c stand for one whole level:
+	// the username and the client identifier.
+	Topics []string `json:"topics"`
+	// MaxQoS bounds the quality of service that an Allow rule grants; nil is 2.
+	MaxQoS *byte `json:"maxQoS,omitempty"`
+	// Retain says whether an Allow rule grants retained publishes; empty is
+	// Allow.
+	Retain Effect `json:"retain,omitempty"`
+}
+
+// Duration is a time.Duration that reads and writes as "1h30m".
+type Duration time.Duration
+
+// MarshalText writes the duration as time.Duration does.
+func (d Duration) MarshalText() ([]byte, error) {
+	return []byte(time.Duration(d).String()), nil
+}
+
+// UnmarshalText reads what time.ParseDuration reads.
+func (d *Duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	*d = Duration(v)
+	return err
+}

@@ -155,4 +155,5 @@ main() {
   done
 }
 
-main "$@"
+# The exit keeps a running script safe from edits of its file.
+main "$@"; exit

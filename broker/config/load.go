@@ -1,0 +1,119 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// MaxFileSize bounds each of the two files, in bytes, before anything of it is
+// parsed.
+const MaxFileSize = 64 << 20
+
+// Parse reads the content of the two files and returns the configuration with
+// its defaults spelled out. Unknown fields are errors, and so is everything that
+// Validate finds.
+func Parse(settings, access []byte) (*Config, error) {
+	c := &Config{Revision: Revision(settings, access)}
+	err := errors.Join(
+		decode(SettingsFile, settings, &c.Settings),
+		decode(AccessFile, access, &c.Access),
+	)
+	if err != nil {
+		return nil, err
+	}
+	c.Settings = c.Settings.Defaulted()
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Load is Parse of SettingsFile in settingsDir and AccessFile in accessDir.
+func Load(settingsDir, accessDir string) (*Config, error) {
+	settings, access, err := readPair(settingsDir, accessDir)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(settings, access)
+}
+
+// Files returns the paths of the certificates, keys and CAs that the settings
+// point to, sorted, each once.
+func (s *Settings) Files() []string {
+	var files []string
+	for _, l := range s.Listeners {
+		if l.TLS == nil {
+			continue
+		}
+		for _, f := range []string{l.TLS.CertFile, l.TLS.KeyFile, l.TLS.ClientCAFile} {
+			if f != "" {
+				files = append(files, f)
+			}
+		}
+	}
+	slices.Sort(files)
+	return slices.Compact(files)
+}
+
+func readPair(settingsDir, accessDir string) (settings, access []byte, err error) {
+	settings, serr := readFile(filepath.Join(settingsDir, SettingsFile))
+	access, aerr := readFile(filepath.Join(accessDir, AccessFile))
+	return settings, access, errors.Join(serr, aerr)
+}
+
+// readFile reads a file that is at most MaxFileSize long.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path) //nolint:gosec // The operator of the broker chooses the path.
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	b, err := io.ReadAll(io.LimitReader(f, MaxFileSize+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > MaxFileSize {
+		return nil, fmt.Errorf("read %s: more than %d bytes", path, MaxFileSize)
+	}
+	return b, nil
+}
+
+// decode reads the one JSON value that data holds, strictly.
+func decode(name string, data []byte, into any) error {
+	if len(data) > MaxFileSize {
+		return fmt.Errorf("%s: more than %d bytes", name, MaxFileSize)
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	err := d.Decode(into)
+	switch {
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("%s: the file is empty", name)
+	case err != nil:
+		return fmt.Errorf("%s: %w%s", name, err, position(data, err))
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%s: there is more after the end of the configuration, at byte %d", name, d.InputOffset())
+	}
+	return nil
+}
+
+// position tells the line of an error in data, where the error knows it.
+func position(data []byte, err error) string {
+	var offset int64
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		offset = syntax.Offset
+	} else if mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		offset = mismatch.Offset
+	}
+	if offset <= 0 || offset > int64(len(data)) {
+		return ""
+	}
+	return fmt.Sprintf(" (line %d)", 1+bytes.Count(data[:offset], []byte("\n")))
+}

@@ -1,0 +1,221 @@
+package config
+
+import (
+	"context"
+	"crypto/sha256"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// Pace of a Watcher.
+const (
+	// debounce gathers the events of one change: a swap of a directory, or an
+	// editor's writing.
+	debounce = 50 * time.Millisecond
+	// poll finds what no event told of.
+	poll = 5 * time.Second
+	// pollAlone is the pace where the system grants no events at all.
+	pollAlone = time.Second
+)
+
+// Watcher follows a configuration on disk: the two files, and the certificates
+// that they point to. What it hands out was parsed and validated whole; the last
+// good configuration stays in force while the files hold a bad one.
+//
+// Events only make it look sooner: it always reads everything, so that a swapped
+// symlink, a replaced file and one that was written in place are all the same to
+// it. The files may be of different moments while a change is under way: each
+// pair that is valid by itself is applied.
+type Watcher struct {
+	settingsDir, accessDir string
+	log                    *slog.Logger
+	inForce                fingerprint // of Run alone
+
+	mu      sync.Mutex
+	current *Config
+	err     error
+}
+
+// fingerprint stands for all bytes that a configuration is made of.
+type fingerprint [sha256.Size]byte
+
+// NewWatcher loads the configuration that stands on disk now, for Current. Run
+// finds every change since.
+func NewWatcher(settingsDir, accessDir string, log *slog.Logger) (*Watcher, error) {
+	w := &Watcher{settingsDir: settingsDir, accessDir: accessDir, log: log}
+	c, sum, err := w.load()
+	if err != nil {
+		return nil, err
+	}
+	w.current, w.inForce = c, sum
+	return w, nil
+}
+
+// Current returns the configuration in force.
+func (w *Watcher) Current() *Config {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.current
+}
+
+// Err returns why the files on disk are not in force; nil where they are.
+func (w *Watcher) Err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// Run calls apply, from this goroutine, with each new valid configuration, and
+// with the same one where only the content of a certificate file has changed: a
+// certificate is to be read again on every call. An error of apply leaves the
+// former configuration in force, and is tried again. Run returns when ctx ends.
+func (w *Watcher) Run(ctx context.Context, apply func(*Config) error) {
+	events, interval := w.open()
+	if events != nil {
+		defer func() { _ = events.Close() }()
+	}
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	settled := time.NewTimer(debounce)
+	defer settled.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-eventsOf(events):
+			settled.Reset(debounce)
+			continue
+		case <-errorsOf(events):
+			// Events were lost: look.
+		case <-settled.C:
+		case <-ticker.C:
+		}
+		w.check(apply)
+		if w.follow(events) {
+			settled.Reset(debounce) // something may have changed before it was watched
+		}
+	}
+}
+
+// open starts to receive events, where the system grants them, and returns how
+// often to look without one.
+func (w *Watcher) open() (*fsnotify.Watcher, time.Duration) {
+	events, err := fsnotify.NewWatcher()
+	if err != nil {
+		w.log.Warn("no file events, the configuration is polled", "error", err, "interval", pollAlone)
+		return nil, pollAlone
+	}
+	w.follow(events)
+	return events, poll
+}
+
+func eventsOf(w *fsnotify.Watcher) <-chan fsnotify.Event {
+	if w == nil {
+		return nil
+	}
+	return w.Events
+}
+
+func errorsOf(w *fsnotify.Watcher) <-chan error {
+	if w == nil {
+		return nil
+	}
+	return w.Errors
+}
+
+// follow watches the directories that matter now, anew where one was replaced,
+// and says whether any was not watched before. A directory that is missing is
+// found by the poll.
+func (w *Watcher) follow(events *fsnotify.Watcher) bool {
+	if events == nil {
+		return false
+	}
+	watched := make(map[string]bool)
+	for _, dir := range events.WatchList() {
+		watched[dir] = true
+	}
+	added := false
+	for dir := range w.directories() {
+		if events.Add(dir) == nil && !watched[dir] {
+			added = true
+		}
+		delete(watched, dir)
+	}
+	for dir := range watched {
+		_ = events.Remove(dir)
+	}
+	return added
+}
+
+// directories returns those of all files of the configuration in force.
+func (w *Watcher) directories() map[string]bool {
+	dirs := map[string]bool{filepath.Clean(w.settingsDir): true, filepath.Clean(w.accessDir): true}
+	for _, f := range w.Current().Settings.Files() {
+		dirs[filepath.Dir(f)] = true
+	}
+	return dirs
+}
+
+// check reads everything and applies it if it differs from what is in force.
+func (w *Watcher) check(apply func(*Config) error) {
+	c, sum, err := w.load()
+	if err == nil && sum != w.inForce {
+		err = apply(c)
+	}
+	if err != nil {
+		w.fail(err)
+		return
+	}
+	w.succeed(c, sum)
+}
+
+func (w *Watcher) succeed(c *Config, sum fingerprint) {
+	w.mu.Lock()
+	was := w.err
+	w.current, w.err = c, nil
+	w.mu.Unlock()
+	if sum != w.inForce || was != nil {
+		w.log.Info("configuration in force", "revision", c.Revision)
+	}
+	w.inForce = sum
+}
+
+// fail keeps what is in force, and tells of each problem once.
+func (w *Watcher) fail(err error) {
+	w.mu.Lock()
+	was := w.err
+	w.err = err
+	revision := w.current.Revision
+	w.mu.Unlock()
+	if was == nil || was.Error() != err.Error() {
+		w.log.Error("configuration refused, the last good one stays in force", "error", err, "revision", revision)
+	}
+}
+
+// load reads the files and the certificates that they point to. A certificate
+// that cannot be read is for the receiver of the configuration to report.
+func (w *Watcher) load() (*Config, fingerprint, error) {
+	settings, access, err := readPair(w.settingsDir, w.accessDir)
+	if err != nil {
+		return nil, fingerprint{}, err
+	}
+	c, err := Parse(settings, access)
+	if err != nil {
+		return nil, fingerprint{}, err
+	}
+	h := sha256.New()
+	h.Write([]byte(c.Revision))
+	for _, path := range c.Settings.Files() {
+		content, err := readFile(path)
+		if err != nil {
+			content = []byte(err.Error())
+		}
+		sum := sha256.Sum256(content)
+		h.Write(sum[:])
+	}
+	return c, fingerprint(h.Sum(nil)), nil
+}

@@ -70,7 +70,7 @@ type Listener struct {
 	Name string `json:"name"`
 	// Address to bind, empty for all.
 	Address  string   `json:"address,omitempty"`
-	Port     int      `json:"port"` // 0: any that is free
+	Port     int      `json:"port"`               // 0: any that is free
 	Protocol Protocol `json:"protocol,omitempty"` // empty: MQTT
 	TLS      *TLS     `json:"tls,omitempty"`
 	// ProxyProtocol expects a PROXY protocol header (v1 or v2) from peers in

@@ -7,9 +7,9 @@ type Auth struct {
 	Properties Properties
 }
 
-// Decode fills p from the body of an AUTH. Slices in p alias body. That the
-// authentication method is the one of the CONNECT [MQTT-4.12.0-5] is for the
-// caller to check.
+// Decode fills p from the body of an AUTH. Slices in p alias body. The packet
+// has an authentication method unless it says nothing but success; that it is
+// the one of the CONNECT [MQTT-4.12.0-5] is for the caller to check.
 func (p *Auth) Decode(v Version, body []byte) error {
 	r := reader{b: body, typ: TypeAuth}
 	p.Reason = ReasonSuccess
@@ -22,6 +22,9 @@ func (p *Auth) Decode(v Version, body []byte) error {
 	}
 	if len(r.b) > 0 {
 		p.Properties.decode(&r, TypeAuth)
+	}
+	if !p.Properties.Has(PropAuthMethod) && (p.Reason != ReasonSuccess || !p.Properties.Empty()) {
+		r.fail(protocolError(TypeAuth, "there is no authentication method"))
 	}
 	return r.end()
 }

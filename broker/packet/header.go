@@ -95,6 +95,9 @@ func ParseHeader(b []byte) (h Header, n int, err error) {
 	if len(b) >= 2 && b[1] < 0x80 && validFirst[b[0]] {
 		return Header{Type(b[0] >> 4), b[0] & 0x0f, int(b[1])}, 2, nil
 	}
+	if len(b) >= 3 && b[2]-1 < 0x7f && validFirst[b[0]] {
+		return Header{Type(b[0] >> 4), b[0] & 0x0f, int(b[1]&0x7f) | int(b[2])<<7}, 3, nil
+	}
 	return parseHeader(b)
 }
 
@@ -126,12 +129,12 @@ func parseHeader(b []byte) (Header, int, error) {
 func parseLength(t Type, b []byte) (Header, int, error) {
 	length, n, ok := parseVarint(b[1:])
 	if !ok {
-		return Header{}, 0, malformed(t, "remaining length is not a variable byte integer in its shortest form")
+		return Header{}, 0, malformed(t, "remaining length is too long or not in its shortest form")
 	}
 	if n == 0 {
 		return Header{}, 0, nil
 	}
-	return Header{Type: t, Flags: b[0] & 0x0f, Length: int(length)}, 1 + n, nil
+	return Header{Type: t, Flags: b[0] & 0x0f, Length: length}, 1 + n, nil
 }
 
 func headerFault(t Type, flags byte) error {
@@ -147,10 +150,10 @@ func headerFault(t Type, flags byte) error {
 // appendHeader appends a fixed header; length must not exceed MaxLength.
 func appendHeader(dst []byte, t Type, flags byte, length int) []byte {
 	dst = append(dst, byte(t)<<4|flags)
-	return appendVarint(dst, uint32(length)) //nolint:gosec // at most MaxLength
+	return appendVarint(dst, length)
 }
 
 // packetSize returns the size of a packet with a body of length bytes.
 func packetSize(length int) int {
-	return 1 + varintSize(uint32(length)) + length //nolint:gosec // at most MaxLength
+	return 1 + varintSize(length) + length
 }

@@ -240,7 +240,7 @@ func (id PropertyID) repeats(in Type) bool {
 // or typeWill.
 func (p *Properties) decode(r *reader, in Type) {
 	p.Reset()
-	section := r.take(int(r.varint("property length")), "property section")
+	section := r.take(r.varint("property length"), "property section")
 	sub := reader{b: section, typ: r.typ}
 	for len(sub.b) > 0 {
 		p.decodeOne(&sub, in)
@@ -281,7 +281,7 @@ func (p *Properties) decodeValue(r *reader, id PropertyID) {
 		*f = r.uint32(name)
 		id.check(r, *f)
 	case kindVarint:
-		v := r.varint(name)
+		v := uint32(r.varint(name)) //nolint:gosec // at most MaxLength
 		id.check(r, v)
 		p.AddSubscriptionID(v)
 	case kindString:
@@ -327,7 +327,7 @@ func (p *Properties) sizeOf(id PropertyID) (n int) {
 		return 3 + len(*p.bytesField(id))
 	case kindVarint:
 		for _, v := range p.SubscriptionIDs {
-			n += 1 + varintSize(v)
+			n += 1 + varintSize(int(v))
 		}
 	case kindPair:
 		for _, u := range p.UserProperties {
@@ -340,13 +340,13 @@ func (p *Properties) sizeOf(id PropertyID) (n int) {
 // section returns the size of the property section with its length field.
 func (p *Properties) section(in Type) int {
 	n := p.size(in)
-	return varintSize(uint32(n)) + n //nolint:gosec // at most MaxLength
+	return varintSize(n) + n
 }
 
 // append appends the property section with its length field. Properties that
 // the packet may not carry are left out.
 func (p *Properties) append(dst []byte, in Type) []byte {
-	dst = appendVarint(dst, uint32(p.size(in))) //nolint:gosec // at most MaxLength
+	dst = appendVarint(dst, p.size(in))
 	for set := p.present & allowed[in]; set != 0; set &= set - 1 {
 		dst = p.appendOne(dst, PropertyID(bits.TrailingZeros64(set))) //nolint:gosec // below 64
 	}
@@ -365,7 +365,7 @@ func (p *Properties) appendOne(dst []byte, id PropertyID) []byte {
 		return appendBinary(append(dst, byte(id)), *p.bytesField(id))
 	case kindVarint:
 		for _, v := range p.SubscriptionIDs {
-			dst = appendVarint(append(dst, byte(id)), v)
+			dst = appendVarint(append(dst, byte(id)), int(v))
 		}
 	case kindPair:
 		for _, u := range p.UserProperties {

@@ -53,10 +53,16 @@ func (r *reader) uint32(what string) uint32 {
 	return 0
 }
 
-func (r *reader) varint(what string) uint32 {
+func (r *reader) varint(what string) int {
 	v, n, ok := parseVarint(r.b)
-	if r.err == nil && (!ok || n == 0) {
-		r.fail(malformed(r.typ, what+" is not a variable byte integer in its shortest form"))
+	switch {
+	case r.err != nil:
+	case !ok:
+		r.fail(malformed(r.typ, what+" is too long or not in its shortest form"))
+	case n == 0:
+		r.fail(malformed(r.typ, what+" is cut short"))
+	}
+	if r.err != nil {
 		return 0
 	}
 	r.b = r.b[n:]

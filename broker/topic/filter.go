@@ -35,11 +35,7 @@ func Covers(a, b string) bool {
 	if startsWithWildcard(a) && strings.HasPrefix(b, "$") { // [MQTT-4.7.2-1]
 		return false
 	}
-	if b == "#" {
-		// There is no level above the first one, so that here, and only here,
-		// "+/#" says the same as "#".
-		return a == "#" || a == "+/#"
-	}
+	a, b = spellOut(a), spellOut(b)
 	for ok := true; ok; {
 		var la, lb string
 		var more bool
@@ -65,6 +61,7 @@ func Overlaps(a, b string) bool {
 		startsWithWildcard(b) && strings.HasPrefix(a, "$") { // [MQTT-4.7.2-1]
 		return false
 	}
+	a, b = spellOut(a), spellOut(b)
 	for {
 		la, resta, moreA := strings.Cut(a, "/")
 		lb, restb, moreB := strings.Cut(b, "/")
@@ -78,6 +75,19 @@ func Overlaps(a, b string) bool {
 		}
 		a, b = resta, restb
 	}
+}
+
+// spellOut returns a filter that matches the same topic names, and whose '#',
+// if it ends in one, has a parent level that can be the end of a name. For the
+// two filters without, there is no such name: names are not empty.
+func spellOut(filter string) string {
+	switch filter {
+	case "#":
+		return "+/#"
+	case "/#":
+		return "/+/#"
+	}
+	return filter
 }
 
 func startsWithWildcard(filter string) bool {

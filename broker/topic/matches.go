@@ -1,8 +1,8 @@
 package topic
 
 import (
+	"cmp"
 	"slices"
-	"sync/atomic"
 )
 
 // Options are what a subscription asks for besides its filter.
@@ -21,7 +21,7 @@ type Entry[S comparable] struct {
 
 // ExtraID is one more subscription identifier of an entry of a Result.
 type ExtraID struct {
-	Entry int32 // index into Result.Entries
+	Entry int // index into Result.Entries
 	ID    uint32
 }
 
@@ -41,9 +41,9 @@ type Result[S comparable] struct {
 // Clone returns a copy that shares no slice with r and wastes no capacity.
 func (r *Result[S]) Clone() Result[S] {
 	return Result[S]{
-		Entries: append(make([]Entry[S], 0, len(r.Entries)), r.Entries...),
-		Shared:  append(make([]*SharedGroup[S], 0, len(r.Shared)), r.Shared...),
-		Extra:   append(make([]ExtraID, 0, len(r.Extra)), r.Extra...),
+		Entries: exactClone(r.Entries),
+		Shared:  exactClone(r.Shared),
+		Extra:   exactClone(r.Extra),
 	}
 }
 
@@ -56,31 +56,71 @@ func (r *Result[S]) AppendIDs(dst []uint32, i int) []uint32 {
 	if len(r.Extra) == 0 {
 		return dst
 	}
-	at, _ := slices.BinarySearchFunc(r.Extra, i, func(x ExtraID, i int) int { return int(x.Entry) - i })
-	for ; at < len(r.Extra) && int(r.Extra[at].Entry) == i; at++ {
+	at, _ := slices.BinarySearchFunc(r.Extra, i, func(x ExtraID, i int) int { return cmp.Compare(x.Entry, i) })
+	for ; at < len(r.Extra) && r.Extra[at].Entry == i; at++ {
 		dst = append(dst, r.Extra[at].ID)
 	}
 	return dst
 }
 
-// SharedGroup is a shared subscription: the subscribers that share one filter
-// under one share name. It may be used from any goroutine.
-type SharedGroup[S comparable] struct {
-	name, filter string
-	turn         atomic.Uint32
-	members      atomic.Pointer[[]Entry[S]]
+func exactClone[E any](s []E) []E {
+	if len(s) == 0 {
+		return nil
+	}
+	clone := make([]E, len(s))
+	copy(clone, s)
+	return clone
 }
 
-// Name returns the share name.
-func (g *SharedGroup[S]) Name() string { return g.name }
+func indexOf[S comparable](entries []Entry[S], s S) int {
+	for i := range entries {
+		if entries[i].Subscriber == s {
+			return i
+		}
+	}
+	return -1
+}
 
-// Filter returns the filter without $share/ and the share name.
-func (g *SharedGroup[S]) Filter() string { return g.filter }
+// Matches is the Result of Index.Match together with the memory that finding
+// it takes. The zero value is ready. One goroutine at a time may use it, again
+// and again; the slices of the Result last until the next Match. It keeps room
+// for the largest result that it held.
+type Matches[S comparable] struct {
+	Result[S]
 
-// Members returns the members of this moment; the caller must not change them.
-// There are none if the last one left since the match.
-func (g *SharedGroup[S]) Members() []Entry[S] { return *g.members.Load() }
+	nodes []*node[S]   // visited, in the order of their depth
+	sets  []*bucket[S] // the matching ones; single entries go to Entries at once
+	seen  seenSet
+	dirty int // Entries[:dirty] may hold subscribers
+}
 
-// Next returns a number that is one greater at each call and wraps around.
-// Taken modulo the number of members it gives the one whose turn it is.
-func (g *SharedGroup[S]) Next() uint32 { return g.turn.Add(1) - 1 }
+func (m *Matches[S]) reset() {
+	m.Entries, m.Shared, m.Extra = m.Entries[:0], m.Shared[:0], m.Extra[:0]
+}
+
+// collect takes up what is subscribed at one place of a node.
+func (m *Matches[S]) collect(from *members[S], p place) {
+	if from.crowd == nil {
+		if from.solo.place == p {
+			m.Entries = append(m.Entries, from.solo.entry())
+		}
+		return
+	}
+	part := &from.crowd[p]
+	if part.set != nil {
+		m.sets = append(m.sets, part.set)
+	}
+	m.Shared = append(m.Shared, part.groups...)
+}
+
+// release drops references that would keep the dead from being collected.
+func (m *Matches[S]) release(used int) {
+	clear(m.nodes)
+	m.nodes = m.nodes[:0]
+	clear(m.sets)
+	m.sets = m.sets[:0]
+	if stale := min(max(m.dirty, used), cap(m.Entries)); stale > len(m.Entries) {
+		clear(m.Entries[len(m.Entries):stale])
+	}
+	m.dirty = len(m.Entries)
+}

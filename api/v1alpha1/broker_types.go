@@ -1,0 +1,780 @@
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// Broker is an MQTT broker: the operator turns it into a StatefulSet, Services,
+// certificates and the configuration that its pods enforce.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:subresource:scale:specpath=.spec.replicas,statuspath=.status.replicas,selectorpath=.status.selector
+// +kubebuilder:resource:path=brokers,shortName=mqttbroker,categories=godwit
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Replicas",type=integer,JSONPath=`.status.readyReplicas`
+// +kubebuilder:printcolumn:name="Clients",type=integer,JSONPath=`.status.clients`
+// +kubebuilder:printcolumn:name="Users",type=integer,JSONPath=`.status.users.accepted`
+// +kubebuilder:printcolumn:name="Revision",type=string,priority=1,JSONPath=`.status.configRevision`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name becomes the name of Services and pods: use at most 40 lower case letters, digits and '-', beginning with a letter and not ending in '-'"
+type Broker struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// What the broker shall be. An empty spec is a broker with one plain listener
+	// on port 1883 that nobody may use before there is a MQTTUser.
+	// +optional
+	// +kubebuilder:default={}
+	Spec BrokerSpec `json:"spec,omitempty"`
+	// What the operator found. Written by the operator only.
+	// +optional
+	Status BrokerStatus `json:"status,omitempty"`
+}
+
+// BrokerSpec is what a Broker shall be.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.listeners) || has(self.tls) || self.listeners.all(l, !has(l.tls) || has(l.tls.certificate) || has(l.tls.secretName))",message="a listener with tls needs a certificate: set spec.tls, or certificate or secretName in the listener's own tls"
+// +kubebuilder:validation:XValidation:rule="!has(self.tls) || has(self.tls.certificate) != has(self.tls.secretName)",message="spec.tls: set exactly one of certificate (issued by cert-manager) and secretName (brought by you)"
+type BrokerSpec struct {
+	// Number of pods. 0 stops the broker and keeps its volume. More than 1 needs
+	// clustering, which this version does not have. Default: 1. Example: 1.
+	// +optional
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:XValidation:rule="self <= 1",message="more than one replica needs clustering, which this version does not have: set replicas to 1"
+	Replicas *int32 `json:"replicas,omitempty"`
+
+	// Image of the broker. Default: the image that the operator itself runs, so
+	// that an upgrade of the operator upgrades the broker; set it to pin the
+	// broker. Example: "registry.example.com/godwit:1.2.3".
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Image string `json:"image,omitempty"`
+
+	// Ports on which clients connect. Default: "mqtt" on 1883 without TLS, and
+	// "mqtts" on 8883 with TLS where spec.tls is set.
+	// Example: [{name: mqtts, port: 8883, tls: {}}].
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(l, self.exists_one(m, m.port == l.port))",message="two listeners have the same port: give each listener a port of its own"
+	Listeners []Listener `json:"listeners,omitempty"`
+
+	// Certificate and TLS settings of the listeners that have `tls: {}`.
+	// Default: none, and no listener has TLS.
+	// Example: {certificate: {issuerRef: {name: ca}}}.
+	// +optional
+	TLS *TLS `json:"tls,omitempty"`
+
+	// Who may connect. Default: only MQTTUsers.
+	// +optional
+	// +kubebuilder:default={}
+	Authentication Authentication `json:"authentication,omitzero"`
+
+	// What is allowed where no TopicACL says anything. Default: nothing.
+	// +optional
+	// +kubebuilder:default={}
+	Authorization Authorization `json:"authorization,omitzero"`
+
+	// Namespaces whose MQTTUsers and TopicACLs may bind to this Broker. The other
+	// half of the consent is their brokerRef. Default: the Broker's own.
+	// +optional
+	// +kubebuilder:default={}
+	AllowedUsers AllowedUsers `json:"allowedUsers,omitzero"`
+
+	// Limits of the protocol. MQTT 5 clients are told of those that the protocol
+	// has a property for.
+	// +optional
+	// +kubebuilder:default={}
+	MQTT MQTT `json:"mqtt,omitzero"`
+
+	// The volume that holds sessions, queued and retained messages. Cannot be
+	// changed once the Broker exists, except for reclaimPolicy and sync.
+	// +optional
+	// +kubebuilder:default={}
+	Persistence Persistence `json:"persistence,omitzero"`
+
+	// How pods are stopped when they are replaced.
+	// +optional
+	// +kubebuilder:default={}
+	UpdateStrategy UpdateStrategy `json:"updateStrategy,omitzero"`
+
+	// Pods that voluntary disruptions (a node drain) must leave. Default: none
+	// for one replica, because its node could not be drained; one pod at a time
+	// for more. Example: {maxUnavailable: 1}.
+	// +optional
+	PodDisruptionBudget *PodDisruptionBudget `json:"podDisruptionBudget,omitempty"`
+
+	// Which network traffic reaches the pods.
+	// +optional
+	// +kubebuilder:default={}
+	NetworkPolicy NetworkPolicy `json:"networkPolicy,omitzero"`
+
+	// Objects for the Prometheus operator.
+	// +optional
+	// +kubebuilder:default={}
+	Monitoring Monitoring `json:"monitoring,omitzero"`
+
+	// Compute resources of the broker container. Default: none.
+	// Example: {requests: {cpu: 500m, memory: 256Mi}, limits: {memory: 1Gi}}.
+	// +optional
+	Resources corev1.ResourceRequirements `json:"resources,omitzero"`
+
+	// Scheduling and metadata of the pods.
+	// +optional
+	Template PodTemplate `json:"template,omitzero"`
+
+	// Stops the operator from changing anything of this Broker; the pods go on.
+	// Default: false.
+	// +optional
+	Paused bool `json:"paused,omitempty"`
+}
+
+// Listener is a port on which clients connect.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.proxyProtocol) || !self.proxyProtocol || (has(self.trustedProxies) && self.trustedProxies.size() > 0)",message="proxyProtocol lets a peer choose the address that it is seen with: list the proxies' addresses in trustedProxies"
+// +kubebuilder:validation:XValidation:rule="!has(self.tls) || !(has(self.tls.certificate) && has(self.tls.secretName))",message="set only one of tls.certificate and tls.secretName"
+type Listener struct {
+	// Name of the listener, unique in the Broker: the name of the Service port,
+	// and the end of the name of a Service of its own. Example: mqtts.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=15
+	// +kubebuilder:validation:Pattern=`^[a-z]([-a-z0-9]*[a-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="self != 'admin' && self != 'headless'",message="the names admin and headless are taken by the operator: choose another listener name"
+	Name string `json:"name"`
+
+	// Port of the listener, in the pods and in the Service. Example: 8883.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	// +kubebuilder:validation:XValidation:rule="self != 9883",message="port 9883 serves the broker's health and metrics: choose another port"
+	Port int32 `json:"port"`
+
+	// What is spoken: MQTT over TCP, or MQTT over WebSocket on the path /mqtt.
+	// Default: MQTT.
+	// +optional
+	// +kubebuilder:default=MQTT
+	Protocol ListenerProtocol `json:"protocol,omitempty"`
+
+	// TLS of the listener. Absent: plain. `{}`: as spec.tls says. A field that is
+	// set here takes the place of the same field of spec.tls.
+	// Example: {clientAuth: {mode: Required, caSecretName: devices-ca}}.
+	// +optional
+	TLS *TLS `json:"tls,omitempty"`
+
+	// Expects a PROXY protocol header (version 1 or 2) from the peers in
+	// trustedProxies, so that clients are seen with their own address. Default:
+	// false.
+	// +optional
+	ProxyProtocol bool `json:"proxyProtocol,omitempty"`
+
+	// Addresses of the proxies, as CIDRs. Needed with proxyProtocol.
+	// Example: ["10.0.0.0/8"].
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.all(c, isCIDR(c))",message="trustedProxies are CIDRs, such as 10.0.0.0/8 or 192.0.2.7/32"
+	TrustedProxies []string `json:"trustedProxies,omitempty"`
+
+	// Limits of the listener as a whole.
+	// +optional
+	Limits ListenerLimits `json:"limits,omitzero"`
+
+	// A Service of its own for this listener, named BROKER-LISTENER. Default: the
+	// listener is a port of the Service that is named as the Broker, of type
+	// ClusterIP. Example: {type: LoadBalancer, externalTrafficPolicy: Local}.
+	// +optional
+	Service *ListenerService `json:"service,omitempty"`
+}
+
+// ListenerProtocol is what is spoken on a listener.
+//
+// +kubebuilder:validation:Enum=MQTT;WebSocket
+type ListenerProtocol string
+
+// Protocols of a listener.
+const (
+	ProtocolMQTT      ListenerProtocol = "MQTT"
+	ProtocolWebSocket ListenerProtocol = "WebSocket"
+)
+
+// ListenerLimits bound a listener.
+type ListenerLimits struct {
+	// Connections at a time, over a pod. Default: no limit. Example: 10000.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	MaxConnections *int32 `json:"maxConnections,omitempty"`
+
+	// Connections accepted a second, over a pod. Default: no limit. Example: 500.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	ConnectRate *int32 `json:"connectRate,omitempty"`
+}
+
+// ListenerService is the Service of a listener that has its own.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.nodePort) || self.type != 'ClusterIP'",message="nodePort needs type NodePort or LoadBalancer"
+// +kubebuilder:validation:XValidation:rule="!has(self.externalTrafficPolicy) || self.type != 'ClusterIP'",message="externalTrafficPolicy needs type NodePort or LoadBalancer"
+type ListenerService struct {
+	// Type of the Service. Default: ClusterIP. Example: LoadBalancer.
+	// +optional
+	// +kubebuilder:default=ClusterIP
+	// +kubebuilder:validation:Enum=ClusterIP;NodePort;LoadBalancer
+	Type corev1.ServiceType `json:"type,omitempty"`
+
+	// Annotations of the Service, which most cloud load balancers are configured
+	// by. Example: {service.beta.kubernetes.io/aws-load-balancer-type: nlb}.
+	// +optional
+	Annotations map[string]string `json:"annotations,omitempty"`
+
+	// Port on the nodes, for types NodePort and LoadBalancer. Default: chosen by
+	// Kubernetes. Example: 31883.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	NodePort *int32 `json:"nodePort,omitempty"`
+
+	// Whether traffic from outside may pass through other nodes (Cluster) or stays
+	// on the node that it reached and keeps the client's address (Local).
+	// Default: Cluster.
+	// +optional
+	// +kubebuilder:validation:Enum=Cluster;Local
+	ExternalTrafficPolicy corev1.ServiceExternalTrafficPolicy `json:"externalTrafficPolicy,omitempty"`
+}
+
+// TLS says which certificate is served and what is asked of clients.
+type TLS struct {
+	// A certificate from cert-manager, renewed without dropping a connection.
+	// Needs cert-manager in the cluster. Example: {issuerRef: {name: ca}}.
+	// +optional
+	Certificate *Certificate `json:"certificate,omitempty"`
+
+	// Name of a kubernetes.io/tls Secret in the Broker's namespace that you bring
+	// and renew. Example: edge-example-com.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	SecretName string `json:"secretName,omitempty"`
+
+	// Whether clients present a certificate. Default: they are not asked for one.
+	// +optional
+	ClientAuth *ClientAuth `json:"clientAuth,omitempty"`
+
+	// Lowest version of TLS that is spoken: "1.2" or "1.3". Default: "1.2".
+	// +optional
+	// +kubebuilder:validation:Enum="1.2";"1.3"
+	MinVersion string `json:"minVersion,omitempty"`
+}
+
+// Certificate is what is asked of cert-manager.
+type Certificate struct {
+	// The issuer that signs. Example: {name: ca, kind: ClusterIssuer}.
+	IssuerRef IssuerRef `json:"issuerRef"`
+
+	// DNS names in the certificate besides the names of the Broker's Services in
+	// the cluster, which are always in. Example: ["mqtt.example.com"].
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	DNSNames []string `json:"dnsNames,omitempty"`
+
+	// How long the certificate is valid; the issuer may choose otherwise.
+	// Default: that of cert-manager, 2160h. Example: 2160h.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1h')",message="cert-manager issues for one hour at least: set duration to 1h or more"
+	Duration *metav1.Duration `json:"duration,omitempty"`
+
+	// How long before its end the certificate is renewed. Default: that of
+	// cert-manager, a third of its life. Example: 720h.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('5m')",message="cert-manager renews five minutes ahead at least: set renewBefore to 5m or more"
+	RenewBefore *metav1.Duration `json:"renewBefore,omitempty"`
+}
+
+// IssuerRef names an issuer of cert-manager.
+type IssuerRef struct {
+	// Name of the issuer. Example: ca.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+
+	// Kind of the issuer. Default: Issuer, in the Broker's namespace.
+	// Example: ClusterIssuer.
+	// +optional
+	// +kubebuilder:default=Issuer
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Kind string `json:"kind,omitempty"`
+
+	// API group of the issuer, for issuers from outside cert-manager. Default:
+	// cert-manager.io. Example: awspca.cert-manager.io.
+	// +optional
+	// +kubebuilder:default=cert-manager.io
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Group string `json:"group,omitempty"`
+}
+
+// ClientAuth says what is asked of clients.
+//
+// +kubebuilder:validation:XValidation:rule="self.mode == 'None' || has(self.caSecretName)",message="modes Optional and Required check certificates: set caSecretName to the Secret that holds the CA in its key ca.crt"
+type ClientAuth struct {
+	// None: no certificate is asked for. Optional: a certificate that is presented
+	// must be valid. Required: no connection without a valid certificate.
+	// +kubebuilder:validation:Enum=None;Optional;Required
+	Mode ClientAuthMode `json:"mode"`
+
+	// Name of a Secret in the Broker's namespace whose key ca.crt holds the CAs
+	// that sign clients' certificates. Example: devices-ca.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	CASecretName string `json:"caSecretName,omitempty"`
+}
+
+// ClientAuthMode says whether clients present a certificate.
+type ClientAuthMode string
+
+// Modes of client authentication.
+const (
+	ClientAuthNone     ClientAuthMode = "None"
+	ClientAuthOptional ClientAuthMode = "Optional"
+	ClientAuthRequired ClientAuthMode = "Required"
+)
+
+// Authentication says who may connect.
+type Authentication struct {
+	// Admits clients that present no credentials. What they may do is for
+	// TopicACLs with the subject `anonymous: true`. Default: false.
+	// +optional
+	Anonymous bool `json:"anonymous,omitempty"`
+}
+
+// Authorization says what is allowed where no rule speaks.
+type Authorization struct {
+	// Deny or Allow, where no rule of a TopicACL matches. Default: Deny.
+	// +optional
+	// +kubebuilder:default=Deny
+	Default Effect `json:"default,omitempty"`
+}
+
+// AllowedUsers says from where objects may bind to a Broker.
+type AllowedUsers struct {
+	// The namespaces. Default: the Broker's own.
+	// +optional
+	// +kubebuilder:default={}
+	Namespaces AllowedNamespaces `json:"namespaces,omitzero"`
+}
+
+// AllowedNamespaces chooses namespaces.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.from) && self.from == 'Selector') == has(self.selector)",message="selector goes with from: Selector, and only with it"
+type AllowedNamespaces struct {
+	// Same: the Broker's own. Selector: those whose labels selector matches, and
+	// the Broker's own. All: every namespace. Default: Same.
+	// +optional
+	// +kubebuilder:default=Same
+	// +kubebuilder:validation:Enum=Same;Selector;All
+	From AllowedFrom `json:"from,omitempty"`
+
+	// Labels of the namespaces, with from: Selector.
+	// Example: {matchLabels: {mqtt: edge}}.
+	// +optional
+	Selector *metav1.LabelSelector `json:"selector,omitempty"`
+}
+
+// AllowedFrom is a way of choosing namespaces.
+type AllowedFrom string
+
+// Ways of choosing namespaces.
+const (
+	FromSame     AllowedFrom = "Same"
+	FromSelector AllowedFrom = "Selector"
+	FromAll      AllowedFrom = "All"
+)
+
+// MQTT holds the limits of the protocol.
+type MQTT struct {
+	// Largest packet that is accepted, in bytes. Default: 1Mi. Example: 256Ki.
+	// +optional
+	// +kubebuilder:default="1Mi"
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('127')) && quantity(string(self)).isLessThan(quantity('268435461'))",message="maxPacketSize lies between 128 bytes and 268435460 bytes, the largest packet of MQTT"
+	MaxPacketSize *resource.Quantity `json:"maxPacketSize,omitempty"`
+
+	// Highest quality of service: 0, 1 or 2. Default: 2.
+	// +optional
+	// +kubebuilder:default=2
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=2
+	MaxQoS *int32 `json:"maxQoS,omitempty"`
+
+	// Longest keep alive that a client may ask for. Default: 1h. Example: 5m.
+	// +optional
+	// +kubebuilder:default="1h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('18h12m15s')",message="keepAliveMax lies between 1s and 18h12m15s (65535 seconds)"
+	KeepAliveMax *metav1.Duration `json:"keepAliveMax,omitempty"`
+
+	// How long a session outlives its connection at most. Default: 24h.
+	// Example: 168h.
+	// +optional
+	// +kubebuilder:default="24h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('1193046h')",message="sessionExpiryMax lies between 1s and 1193046h (the 4294967295 seconds that the protocol can carry)"
+	SessionExpiryMax *metav1.Duration `json:"sessionExpiryMax,omitempty"`
+
+	// QoS 1 and 2 messages of one client that are in flight to the broker at a
+	// time. Default: 1024.
+	// +optional
+	// +kubebuilder:default=1024
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	ReceiveMaximum *int32 `json:"receiveMaximum,omitempty"`
+
+	// Topic aliases that a client may use; 0 is none. Default: 64.
+	// +optional
+	// +kubebuilder:default=64
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=65535
+	TopicAliasMaximum *int32 `json:"topicAliasMaximum,omitempty"`
+
+	// Subscriptions of one client. Default: 1000.
+	// +optional
+	// +kubebuilder:default=1000
+	// +kubebuilder:validation:Minimum=1
+	MaxSubscriptionsPerClient *int32 `json:"maxSubscriptionsPerClient,omitempty"`
+
+	// Messages that wait for one offline or slow session. Default: 10000.
+	// +optional
+	// +kubebuilder:default=10000
+	// +kubebuilder:validation:Minimum=1
+	MaxQueuedMessages *int32 `json:"maxQueuedMessages,omitempty"`
+
+	// Bytes that wait for one offline or slow session. Default: 16Mi.
+	// +optional
+	// +kubebuilder:default="16Mi"
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="maxQueuedBytes is positive"
+	MaxQueuedBytes *resource.Quantity `json:"maxQueuedBytes,omitempty"`
+
+	// What happens to a message that finds the queue full: DropNewest drops it,
+	// DropOldest makes room for it, Disconnect ends the slow client's connection.
+	// Default: DropNewest.
+	// +optional
+	// +kubebuilder:default=DropNewest
+	// +kubebuilder:validation:Enum=DropNewest;DropOldest;Disconnect
+	Overflow string `json:"overflow,omitempty"`
+
+	// Bounds of the retained messages.
+	// +optional
+	// +kubebuilder:default={}
+	Retained Retained `json:"retained,omitzero"`
+
+	// How often the topics under $SYS are published; 0s turns them off. Default:
+	// 10s.
+	// +optional
+	// +kubebuilder:default="10s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) == duration('0s') || duration(self) >= duration('1s')",message="sysInterval is 1s or more, or 0s to turn $SYS off"
+	SysInterval *metav1.Duration `json:"sysInterval,omitempty"`
+}
+
+// Retained bounds the retained messages.
+type Retained struct {
+	// Retained messages. Default: 1000000.
+	// +optional
+	// +kubebuilder:default=1000000
+	// +kubebuilder:validation:Minimum=1
+	MaxMessages *int32 `json:"maxMessages,omitempty"`
+
+	// Bytes of all retained messages. Default: 1Gi.
+	// +optional
+	// +kubebuilder:default="1Gi"
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="retained.maxBytes is positive"
+	MaxBytes *resource.Quantity `json:"maxBytes,omitempty"`
+}
+
+// Persistence is the volume of a broker pod.
+//
+// +kubebuilder:validation:XValidation:rule="self.enabled == oldSelf.enabled && (!has(self.size) || !has(oldSelf.size) || quantity(string(self.size)) == quantity(string(oldSelf.size))) && has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",message="enabled, size and storageClassName are those of a volume that exists: set them back, or create another Broker"
+type Persistence struct {
+	// Keeps sessions and messages on a PersistentVolume. false: they end with the
+	// pod. Default: true.
+	// +optional
+	// +kubebuilder:default=true
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// Size of the volume. Default: 1Gi. Example: 20Gi.
+	// +optional
+	// +kubebuilder:default="1Gi"
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="size is positive"
+	Size *resource.Quantity `json:"size,omitempty"`
+
+	// StorageClass of the volume. Default: the cluster's default class.
+	// Example: fast-ssd.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	StorageClassName *string `json:"storageClassName,omitempty"`
+
+	// What becomes of the volume when the Broker is deleted. Retain: it stays, and
+	// a Broker of the same name takes it up again. Delete: it goes with the
+	// Broker. Default: Retain.
+	// +optional
+	// +kubebuilder:default=Retain
+	// +kubebuilder:validation:Enum=Retain;Delete
+	ReclaimPolicy ReclaimPolicy `json:"reclaimPolicy,omitempty"`
+
+	// When messages are acknowledged. Always: when they are on the disk. Interval:
+	// at once, and a power cut may cost the newest. Default: Always. Interval is
+	// not supported in this version.
+	// +optional
+	// +kubebuilder:default=Always
+	// +kubebuilder:validation:Enum=Always;Interval
+	Sync SyncMode `json:"sync,omitempty"`
+}
+
+// ReclaimPolicy says what becomes of the volume of a deleted Broker.
+type ReclaimPolicy string
+
+// Reclaim policies.
+const (
+	ReclaimRetain ReclaimPolicy = "Retain"
+	ReclaimDelete ReclaimPolicy = "Delete"
+)
+
+// SyncMode says when messages are acknowledged.
+type SyncMode string
+
+// Modes of synchronization.
+const (
+	SyncAlways   SyncMode = "Always"
+	SyncInterval SyncMode = "Interval"
+)
+
+// UpdateStrategy says how pods are replaced.
+type UpdateStrategy struct {
+	// Paces the disconnects of a pod that stops, so that its clients do not all
+	// come back at once.
+	// +optional
+	// +kubebuilder:default={}
+	Drain Drain `json:"drain,omitzero"`
+}
+
+// Drain paces disconnects.
+type Drain struct {
+	// Clients that are disconnected a second. Default: 500.
+	// +optional
+	// +kubebuilder:default=500
+	// +kubebuilder:validation:Minimum=1
+	DisconnectRate *int32 `json:"disconnectRate,omitempty"`
+
+	// How long a stopping pod takes at most. Default: 60s.
+	// +optional
+	// +kubebuilder:default="60s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('1h')",message="timeout lies between 1s and 1h"
+	Timeout *metav1.Duration `json:"timeout,omitempty"`
+}
+
+// PodDisruptionBudget says how many pods must stay.
+//
+// +kubebuilder:validation:XValidation:rule="!(has(self.minAvailable) && has(self.maxUnavailable))",message="set only one of minAvailable and maxUnavailable"
+type PodDisruptionBudget struct {
+	// Pods that must stay, as a number or a percentage. Example: 1.
+	// +optional
+	MinAvailable *intstr.IntOrString `json:"minAvailable,omitempty"`
+
+	// Pods that may be missing, as a number or a percentage. Example: 1.
+	// +optional
+	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
+}
+
+// NetworkPolicy says which traffic reaches the pods.
+type NetworkPolicy struct {
+	// Makes a NetworkPolicy: the listeners are open to all, health and metrics to
+	// the operator's namespace and metricsFrom, and the broker opens no
+	// connections. Default: true.
+	// +optional
+	// +kubebuilder:default=true
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// Further peers that may read health and metrics on port 9883.
+	// Example: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}].
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	MetricsFrom []networkingv1.NetworkPolicyPeer `json:"metricsFrom,omitempty"`
+}
+
+// Monitoring asks for objects of the Prometheus operator. None is supported in
+// this version.
+type Monitoring struct {
+	// A PodMonitor for the pods. Default: false. Not supported in this version.
+	// +optional
+	PodMonitor bool `json:"podMonitor,omitempty"`
+
+	// A PrometheusRule with alerts. Default: false. Not supported in this version.
+	// +optional
+	Rules bool `json:"rules,omitempty"`
+
+	// A ConfigMap with a Grafana dashboard. Default: false. Not supported in this
+	// version.
+	// +optional
+	Dashboard bool `json:"dashboard,omitempty"`
+}
+
+// PodTemplate is what may be set of the pods.
+type PodTemplate struct {
+	// Labels and annotations of the pods.
+	// +optional
+	Metadata PodMetadata `json:"metadata,omitzero"`
+
+	// Scheduling of the pods.
+	// +optional
+	Spec PodSpec `json:"spec,omitzero"`
+}
+
+// PodMetadata is added to the metadata of the pods.
+type PodMetadata struct {
+	// Labels, added to those of the operator, which win. Example: {team: iot}.
+	// +optional
+	Labels map[string]string `json:"labels,omitempty"`
+
+	// Annotations, added to those of the operator, which win.
+	// Example: {cluster-autoscaler.kubernetes.io/safe-to-evict: "false"}.
+	// +optional
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// PodSpec is the part of a pod's spec that decides where it runs.
+type PodSpec struct {
+	// Labels that a node must have. Example: {kubernetes.io/arch: amd64}.
+	// +optional
+	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+
+	// Taints that the pods bear.
+	// +optional
+	// +listType=atomic
+	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
+
+	// Affinity of the pods to nodes and to other pods.
+	// +optional
+	Affinity *corev1.Affinity `json:"affinity,omitempty"`
+
+	// How pods spread over zones and nodes.
+	// +optional
+	// +listType=atomic
+	TopologySpreadConstraints []corev1.TopologySpreadConstraint `json:"topologySpreadConstraints,omitempty"`
+
+	// Priority class of the pods. Example: business-critical.
+	// +optional
+	PriorityClassName string `json:"priorityClassName,omitempty"`
+
+	// Runtime class of the pods. Example: gvisor.
+	// +optional
+	RuntimeClassName *string `json:"runtimeClassName,omitempty"`
+
+	// Scheduler of the pods. Default: the cluster's default scheduler.
+	// +optional
+	SchedulerName string `json:"schedulerName,omitempty"`
+
+	// Secrets with which the image is pulled. Example: [{name: registry}].
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
+}
+
+// BrokerStatus is what the operator found.
+type BrokerStatus struct {
+	// Generation of the spec that this status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// Pods that exist.
+	// +optional
+	Replicas int32 `json:"replicas,omitempty"`
+
+	// Pods that are ready.
+	// +optional
+	ReadyReplicas int32 `json:"readyReplicas,omitempty"`
+
+	// Label selector of the pods, for the scale subresource.
+	// +optional
+	Selector string `json:"selector,omitempty"`
+
+	// Revision of the configuration that was rendered last; pods enforce it where
+	// ConfigApplied is True.
+	// +optional
+	ConfigRevision string `json:"configRevision,omitempty"`
+
+	// Ready, Reconciling, Stalled, TLSReady and ConfigApplied.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// Where clients connect.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Listeners []ListenerStatus `json:"listeners,omitempty"`
+
+	// MQTTUsers that name this Broker.
+	// +optional
+	Users UserCounts `json:"users,omitzero"`
+
+	// Connected clients, as the pods said last.
+	// +optional
+	Clients int64 `json:"clients"`
+}
+
+// ListenerStatus says where clients reach a listener.
+type ListenerStatus struct {
+	// Name of the listener.
+	Name string `json:"name"`
+
+	// Host name or address; empty while a load balancer is being made.
+	// +optional
+	Address string `json:"address,omitempty"`
+
+	// Port at the address.
+	Port int32 `json:"port"`
+
+	// The certificate that is served.
+	// +optional
+	Certificate *CertificateStatus `json:"certificate,omitempty"`
+}
+
+// CertificateStatus describes a certificate that is served.
+type CertificateStatus struct {
+	// End of its validity.
+	NotAfter metav1.Time `json:"notAfter"`
+
+	// SHA-256 fingerprint of the certificate, in hexadecimal.
+	SHA256 string `json:"sha256"`
+}
+
+// UserCounts counts MQTTUsers.
+type UserCounts struct {
+	// MQTTUsers that are accepted.
+	Accepted int32 `json:"accepted"`
+
+	// MQTTUsers that are not; each says why in its conditions.
+	Rejected int32 `json:"rejected"`
+}
+
+// BrokerList is a list of Brokers.
+//
+// +kubebuilder:object:root=true
+type BrokerList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Broker `json:"items"`
+}

@@ -1,0 +1,90 @@
+package v1alpha1
+
+// Condition types.
+const (
+	// ConditionReady is the summary: of a Broker, that it serves what its spec
+	// says; of a MQTTUser or TopicACL, that it is accepted and programmed.
+	ConditionReady = "Ready"
+	// ConditionReconciling of a Broker is True while it is on its way to its spec.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled of a Broker is True where only a person can help.
+	ConditionStalled = "Stalled"
+	// ConditionTLSReady of a Broker is True when every Secret that its listeners
+	// need is there and usable.
+	ConditionTLSReady = "TLSReady"
+	// ConditionConfigApplied of a Broker is True when every running pod enforces
+	// the configuration that was rendered last.
+	ConditionConfigApplied = "ConfigApplied"
+	// ConditionAccepted of a MQTTUser or TopicACL is True when it is valid and its
+	// Broker admits it.
+	ConditionAccepted = "Accepted"
+	// ConditionProgrammed of a MQTTUser or TopicACL is True when every running pod
+	// of its Broker has answered that it enforces this generation of the object.
+	ConditionProgrammed = "Programmed"
+)
+
+// Reasons that say all is well.
+const (
+	ReasonReady      = "Ready"
+	ReasonAccepted   = "Accepted"
+	ReasonProgrammed = "Programmed"
+	ReasonApplied    = "Applied"
+	ReasonNotNeeded  = "NotNeeded"
+)
+
+// Reasons of a Broker's conditions.
+const (
+	// ReasonPaused: spec.paused is set, and the operator changes nothing.
+	ReasonPaused = "Paused"
+	// ReasonNotSupported: the spec asks for what this version cannot do.
+	ReasonNotSupported = "NotSupported"
+	// ReasonNotOwned: a child's name is taken by an object of somebody else.
+	ReasonNotOwned = "NotOwned"
+	// ReasonInvalidChild: the API server refused a child object as invalid or
+	// forbidden.
+	ReasonInvalidChild = "InvalidChild"
+	// ReasonCertManagerNotInstalled: the cluster has no Certificate kind.
+	ReasonCertManagerNotInstalled = "CertManagerNotInstalled"
+	// ReasonWaitingForCertificate: cert-manager has not issued yet.
+	ReasonWaitingForCertificate = "WaitingForCertificate"
+	// ReasonWaitingForTLS: the pods wait for Secrets that they mount.
+	ReasonWaitingForTLS = "WaitingForTLS"
+	// ReasonWaitingForPods: the pods are not all running and ready.
+	ReasonWaitingForPods = "WaitingForPods"
+	// ReasonRollingOut: the StatefulSet replaces its pods.
+	ReasonRollingOut = "RollingOut"
+	// ReasonApplying: pods have yet to answer the newest revision.
+	ReasonApplying = "Applying"
+	// ReasonConfigRejected: a pod did not take the newest files.
+	ReasonConfigRejected = "ConfigRejected"
+	// ReasonScaledToZero: spec.replicas is 0.
+	ReasonScaledToZero = "ScaledToZero"
+	// ReasonFailed: a call failed and is tried again.
+	ReasonFailed = "Failed"
+)
+
+// Reasons of the conditions of a MQTTUser or TopicACL.
+const (
+	// ReasonPending: the operator has not come to this generation yet.
+	ReasonPending = "Pending"
+	// ReasonBrokerNotFound: brokerRef names nothing.
+	ReasonBrokerNotFound = "BrokerNotFound"
+	// ReasonNotAllowedByBroker: the Broker's allowedUsers leave out the namespace.
+	ReasonNotAllowedByBroker = "NotAllowedByBroker"
+	// ReasonUsernameTaken: an older MQTTUser of the Broker holds the username.
+	ReasonUsernameTaken = "UsernameTaken"
+	// ReasonCommonNameTaken: an older MQTTUser of the Broker holds the common name.
+	ReasonCommonNameTaken = "CommonNameTaken"
+	// ReasonWaitingForSecret: the Secret, or its key, is not there.
+	ReasonWaitingForSecret = "WaitingForSecret"
+	// ReasonInvalidCredentials: the Secret's content can be no password.
+	ReasonInvalidCredentials = "InvalidCredentials"
+	// ReasonInvalidRule: MQTT does not allow a topic filter of a rule.
+	ReasonInvalidRule = "InvalidRule"
+	// ReasonInvalidSubject: a selector cannot be read.
+	ReasonInvalidSubject = "InvalidSubject"
+	// ReasonNotAccepted: it is not programmed because it is not accepted.
+	ReasonNotAccepted = "NotAccepted"
+	// ReasonNoRunningPods: no pod of the Broker runs.
+	ReasonNoRunningPods = "NoRunningPods"
+)

@@ -1,0 +1,152 @@
+package render
+
+import (
+	"encoding/json"
+	"fmt"
+	"path"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/godwit-mqtt/godwit/api/v1alpha1"
+	"github.com/godwit-mqtt/godwit/broker/config"
+)
+
+// Input is all that a configuration depends on. Nothing in it is changed.
+type Input struct {
+	Broker *v1alpha1.Broker
+	// Users and ACLs, in any order; those that name another Broker are left out
+	// of the Output.
+	Users []v1alpha1.MQTTUser
+	ACLs  []v1alpha1.TopicACL
+	// Secrets that users refer to. One that is missing here does not exist.
+	Secrets map[types.NamespacedName]*corev1.Secret
+	// Namespaces holds the labels of namespaces by name. It is read only where the
+	// Broker chooses namespaces by label.
+	Namespaces map[string]map[string]string
+	// Previous is the access file that was rendered last, whose hashes are kept
+	// while their passwords stay the same. It may be empty.
+	Previous []byte
+	Paths    Paths
+	// Passwords hashes plain passwords. It may not be nil.
+	Passwords *Passwords
+}
+
+// Paths says where the engine finds what the configuration points to.
+type Paths struct {
+	// Address that every listener binds; empty for all addresses.
+	Address string
+	// TLS is the directory with a directory for each listener that has TLS, which
+	// holds tls.crt and tls.key.
+	TLS string
+	// ClientCA is the directory with a directory for each listener that asks for
+	// client certificates, which holds ca.crt.
+	ClientCA string
+}
+
+// CertFile of a listener.
+func (p Paths) CertFile(listener string) string { return path.Join(p.TLS, listener, "tls.crt") }
+
+// KeyFile of a listener.
+func (p Paths) KeyFile(listener string) string { return path.Join(p.TLS, listener, "tls.key") }
+
+// ClientCAFile of a listener.
+func (p Paths) ClientCAFile(listener string) string { return path.Join(p.ClientCA, listener, "ca.crt") }
+
+// Output is one configuration, and what became of each object.
+type Output struct {
+	// Settings and Access are the content of config.SettingsFile and
+	// config.AccessFile.
+	Settings, Access []byte
+	// Revision that an engine with these files answers.
+	Revision string
+	// Users and ACLs that name the Broker, sorted by namespace and name.
+	Users, ACLs []Object
+}
+
+// Object says what became of a MQTTUser or TopicACL.
+type Object struct {
+	Key        types.NamespacedName
+	UID        types.UID
+	Generation int64
+	Verdict    Verdict
+	// Username of a MQTTUser.
+	Username string
+	// MatchedUsers of a TopicACL.
+	MatchedUsers int32
+	// Digest names the object's generation and what the configuration holds of it:
+	// two configurations with the same digest treat the object alike.
+	Digest string
+}
+
+// Verdict says whether an object is accepted; Reason and Message are those of
+// its condition Accepted.
+type Verdict struct {
+	Reason, Message string
+}
+
+// Accepted says whether the object is valid and admitted.
+func (v Verdict) Accepted() bool { return v.Reason == v1alpha1.ReasonAccepted }
+
+func accepted(message string) Verdict {
+	return Verdict{Reason: v1alpha1.ReasonAccepted, Message: message}
+}
+
+func rejected(reason, format string, args ...any) Verdict {
+	return Verdict{Reason: reason, Message: fmt.Sprintf(format, args...)}
+}
+
+// Render renders the configuration of in.Broker. An error says that the
+// Broker's own spec makes no valid configuration; what is wrong with a user or
+// an ACL is in its verdict, and leaves only that object out.
+func Render(in Input) (*Output, error) {
+	broker := in.Broker.DeepCopy()
+	broker.Default()
+	in.Broker = broker
+
+	users, err := renderUsers(in)
+	if err != nil {
+		return nil, err
+	}
+	acls := renderACLs(in, users)
+	cfg := config.Config{Settings: settings(broker, in.Paths), Access: access(users, acls)}
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("render Broker %s/%s: %w", broker.Namespace, broker.Name, err)
+	}
+	return encode(cfg, users, acls)
+}
+
+func encode(cfg config.Config, users []user, acls []acl) (*Output, error) {
+	settings, err := json.MarshalIndent(cfg.Settings, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode settings: %w", err)
+	}
+	access, err := json.Marshal(cfg.Access)
+	if err != nil {
+		return nil, fmt.Errorf("encode access: %w", err)
+	}
+	out := &Output{Settings: settings, Access: access, Revision: config.Revision(settings, access)}
+	for _, u := range users {
+		out.Users = append(out.Users, u.Object)
+	}
+	for _, a := range acls {
+		out.ACLs = append(out.ACLs, a.Object)
+	}
+	return out, nil
+}
+
+// access gathers what was rendered of users and ACLs.
+func access(users []user, acls []acl) config.Access {
+	var out config.Access
+	for _, u := range users {
+		if u.rendered != nil {
+			out.Users = append(out.Users, *u.rendered)
+		}
+	}
+	for _, a := range acls {
+		if a.rendered != nil {
+			out.Policies = append(out.Policies, *a.rendered)
+		}
+	}
+	return out
+}

@@ -1,0 +1,119 @@
+package render
+
+import (
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/godwit-mqtt/godwit/api/v1alpha1"
+	"github.com/godwit-mqtt/godwit/broker/config"
+)
+
+// Unsupported names what the Broker's spec asks for and this version cannot do,
+// as a message for people; empty where there is nothing.
+func Unsupported(b *v1alpha1.Broker) string {
+	var fields []string
+	for _, f := range []struct {
+		name  string
+		asked bool
+	}{
+		{"spec.persistence.sync: Interval", b.Spec.Persistence.Sync == v1alpha1.SyncInterval},
+		{"spec.monitoring.podMonitor", b.Spec.Monitoring.PodMonitor},
+		{"spec.monitoring.rules", b.Spec.Monitoring.Rules},
+		{"spec.monitoring.dashboard", b.Spec.Monitoring.Dashboard},
+	} {
+		if f.asked {
+			fields = append(fields, f.name)
+		}
+	}
+	if len(fields) == 0 {
+		return ""
+	}
+	return "not supported in this version, remove it: " + strings.Join(fields, ", ")
+}
+
+// settings renders what may be read by anybody. The defaults of b are filled in.
+func settings(b *v1alpha1.Broker, paths Paths) config.Settings {
+	s := config.Settings{
+		Name:          b.Namespace + "/" + b.Name,
+		Anonymous:     b.Spec.Authentication.Anonymous,
+		DefaultEffect: config.Effect(b.Spec.Authorization.Default),
+		MQTT:          mqtt(b.Spec.MQTT),
+		Drain: config.Drain{
+			DisconnectRate: int(*b.Spec.UpdateStrategy.Drain.DisconnectRate),
+			Timeout:        duration(b.Spec.UpdateStrategy.Drain.Timeout),
+		},
+	}
+	for i := range b.Spec.Listeners {
+		s.Listeners = append(s.Listeners, listener(b, &b.Spec.Listeners[i], paths))
+	}
+	return s
+}
+
+func listener(b *v1alpha1.Broker, l *v1alpha1.Listener, paths Paths) config.Listener {
+	out := config.Listener{
+		Name:           l.Name,
+		Address:        paths.Address,
+		Port:           int(l.Port),
+		Protocol:       config.Protocol(l.Protocol),
+		ProxyProtocol:  l.ProxyProtocol,
+		TrustedProxies: l.TrustedProxies,
+		MaxConnections: number(l.Limits.MaxConnections),
+		ConnectRate:    number(l.Limits.ConnectRate),
+	}
+	if tls := b.ListenerTLS(l); tls != nil {
+		out.TLS = listenerTLS(l.Name, tls, paths)
+	}
+	return out
+}
+
+func listenerTLS(name string, tls *v1alpha1.TLS, paths Paths) *config.TLS {
+	out := &config.TLS{
+		CertFile:   paths.CertFile(name),
+		KeyFile:    paths.KeyFile(name),
+		MinVersion: tls.MinVersion,
+	}
+	if tls.AsksForCertificate() {
+		out.ClientAuth = config.ClientAuth(tls.ClientAuth.Mode)
+		out.ClientCAFile = paths.ClientCAFile(name)
+	}
+	return out
+}
+
+func mqtt(m v1alpha1.MQTT) config.MQTT {
+	qos, aliases := byte(*m.MaxQoS), int(*m.TopicAliasMaximum) //nolint:gosec // the schema allows 0 to 2
+	return config.MQTT{
+		MaxPacketSize:             m.MaxPacketSize.Value(),
+		MaxQoS:                    &qos,
+		KeepAliveMax:              duration(m.KeepAliveMax),
+		SessionExpiryMax:          duration(m.SessionExpiryMax),
+		ReceiveMaximum:            int(*m.ReceiveMaximum),
+		TopicAliasMaximum:         &aliases,
+		MaxSubscriptionsPerClient: int(*m.MaxSubscriptionsPerClient),
+		MaxQueuedMessages:         int(*m.MaxQueuedMessages),
+		MaxQueuedBytes:            m.MaxQueuedBytes.Value(),
+		Overflow:                  config.Overflow(m.Overflow),
+		MaxRetainedMessages:       int(*m.Retained.MaxMessages),
+		MaxRetainedBytes:          m.Retained.MaxBytes.Value(),
+		SysInterval:               sysInterval(m.SysInterval),
+	}
+}
+
+// sysInterval maps the 0s that turns $SYS off to the engine's way to say so,
+// for which zero is the default.
+func sysInterval(d *metav1.Duration) config.Duration {
+	if d.Duration == 0 {
+		return config.Duration(-time.Second)
+	}
+	return duration(d)
+}
+
+func duration(d *metav1.Duration) config.Duration { return config.Duration(d.Duration) }
+
+func number(n *int32) int {
+	if n == nil {
+		return 0
+	}
+	return int(*n)
+}

@@ -1,0 +1,228 @@
+package auth
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"hash/maphash"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/godwit-mqtt/godwit/broker/auth/password"
+	"github.com/godwit-mqtt/godwit/broker/config"
+)
+
+// Credentials are what a client presents when it connects.
+type Credentials struct {
+	// ClientID is the client identifier that the session will have: where the
+	// client left it to the server, the one that the server assigned.
+	ClientID    string
+	Username    string
+	HasUsername bool
+	Password    []byte
+	HasPassword bool
+	// CommonName of the client certificate that the listener verified, empty if
+	// none.
+	CommonName string
+	RemoteAddr netip.Addr
+}
+
+// Options of an Authenticator. The zero value is fit for use.
+type Options struct {
+	// Remember is the number of verified credentials that are kept at least; 0 is
+	// 100,000. Each costs about 60 bytes.
+	Remember int
+	// Now is the clock that failed logins are measured by; nil is time.Now.
+	Now func() time.Time
+}
+
+// Authenticator decides on logins, and remembers across configurations which
+// credentials verified and who failed. It may be used concurrently.
+type Authenticator struct {
+	key      []byte // of this process, for memory keys
+	seed     maphash.Seed
+	verified *memory
+	throttle *throttle
+
+	succeeded, remembered, failed, throttled atomic.Uint64
+}
+
+// Stats counts logins with a username and password since the start.
+type Stats struct {
+	Succeeded  uint64 // by verifying a hash
+	Remembered uint64 // by a credential that verified before
+	Failed     uint64 // unknown user or wrong password
+	Throttled  uint64 // refused unseen, after too many failures
+}
+
+// NewAuthenticator returns an Authenticator that remembers nothing yet.
+func NewAuthenticator(o Options) *Authenticator {
+	if o.Remember == 0 {
+		o.Remember = 100_000
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	a := &Authenticator{
+		key: make([]byte, 32), seed: maphash.MakeSeed(),
+		verified: newMemory(o.Remember), throttle: newThrottle(o.Now),
+	}
+	rand.Read(a.key) // never fails: it ends the process instead
+	return a
+}
+
+// Stats returns the counters.
+func (a *Authenticator) Stats() Stats {
+	return Stats{
+		Succeeded:  a.succeeded.Load(),
+		Remembered: a.remembered.Load(),
+		Failed:     a.failed.Load(),
+		Throttled:  a.throttled.Load(),
+	}
+}
+
+// Authenticate decides on a login. The error is an *Error.
+//
+// A client certificate whose common name a user has is that user's login, unless
+// the client presents another username. Whoever presents neither certificate nor
+// username nor password is anonymous.
+//
+// Verifying a password takes tens of milliseconds and some MiB of memory, so
+// that Authenticate belongs on a bounded pool; ask Cached first.
+func (a *Authenticator) Authenticate(s *Snapshot, c Credentials) (Principal, error) {
+	if p, done, err := s.admitWithoutPassword(c); done {
+		return p, err
+	}
+	u, exists := a.candidate(s, c.Username)
+	if i, ok := a.recall(u, c.Password); ok && exists {
+		a.remembered.Add(1)
+		return u.admit(c.ClientID, u.proofs[i])
+	}
+	attempt, ok := a.throttle.admit(c.RemoteAddr, c.Username)
+	if !ok {
+		a.throttled.Add(1)
+		return Principal{}, ErrThrottled
+	}
+	i, ok := u.verify(c.Password)
+	if !ok || !exists {
+		a.failed.Add(1)
+		return Principal{}, ErrBadCredentials
+	}
+	a.throttle.succeed(attempt)
+	a.succeeded.Add(1)
+	a.verified.add(a.memoryKey(u, i, c.Password))
+	return u.admit(c.ClientID, u.proofs[i])
+}
+
+// Cached decides on a login where no password hash has to be computed for it:
+// by certificate, anonymous, or with a credential that verified before. It takes
+// a few microseconds. False says that Authenticate has to decide; it is not a
+// refusal.
+func (a *Authenticator) Cached(s *Snapshot, c Credentials) (Principal, bool) {
+	if p, done, err := s.admitWithoutPassword(c); done {
+		return p, err == nil
+	}
+	u, exists := a.candidate(s, c.Username)
+	i, ok := a.recall(u, c.Password)
+	if !ok || !exists {
+		return Principal{}, false
+	}
+	p, err := u.admit(c.ClientID, u.proofs[i])
+	if err != nil {
+		return Principal{}, false
+	}
+	a.remembered.Add(1)
+	return p, true
+}
+
+// admitWithoutPassword decides on logins that come without a password, or do not
+// need it; done is false for the others.
+func (s *Snapshot) admitWithoutPassword(c Credentials) (p Principal, done bool, err error) {
+	if u, ok := s.commonNames[c.CommonName]; ok && (!c.HasUsername || c.Username == u.Username) {
+		p, err = u.admit(c.ClientID, proofOfCommonName(c.CommonName))
+		return p, true, err
+	}
+	switch {
+	case c.HasUsername && c.HasPassword && len(c.Password) <= password.MaxLength:
+		return Principal{}, false, nil
+	case c.HasUsername || c.HasPassword:
+		return Principal{}, true, ErrBadCredentials
+	case !s.anonymous:
+		return Principal{}, true, ErrAnonymous
+	}
+	return Principal{Anonymous: true, ClientID: c.ClientID}, true, nil
+}
+
+// admit is the last step of a login: the credential is right.
+func (u *user) admit(clientID string, by proof) (Principal, error) {
+	if !allowsClientID(u.ClientIDs, clientID) {
+		return Principal{}, ErrClientID
+	}
+	return Principal{Username: u.Username, ClientID: clientID, proof: by}, nil
+}
+
+// candidate returns the user whose hashes the password is tried on. For a
+// username that does not exist or has no password that is a decoy, always the
+// same one for the same name, on whom the same work is done in vain: with hashes
+// of several kinds, and several of them a user, a refusal then takes as long as
+// one of another user does.
+func (a *Authenticator) candidate(s *Snapshot, username string) (u *user, exists bool) {
+	n := maphash.String(a.seed, username)
+	if u, ok := s.users[username]; ok && len(u.proofs) > 0 {
+		return u, true
+	}
+	if len(s.passwordUsers) == 0 {
+		return decoy, false
+	}
+	return s.passwordUsers[n%uint64(len(s.passwordUsers))], false
+}
+
+// decoy stands in where no user has a password.
+var decoy = newDecoy()
+
+func newDecoy() *user {
+	const hash = "$argon2id$v=19$m=7168,t=5,p=1$c29tZXNhbHRzb21lc2FsdA$Ab6+sBE+Tsn+6D2ktLNSwf7zGnZPIzn8umPKJj3WcwM"
+	return &user{
+		User:   &config.User{PasswordHashes: []string{hash}},
+		proofs: []proof{proofOfHash(hash)},
+	}
+}
+
+// recall finds which of the user's hashes is known to verify with the password.
+func (a *Authenticator) recall(u *user, pass []byte) (hash int, ok bool) {
+	for i := range u.proofs {
+		if a.verified.has(a.memoryKey(u, i, pass)) {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// verify finds which of the user's hashes the password verifies with.
+func (u *user) verify(pass []byte) (hash int, ok bool) {
+	for i, h := range u.PasswordHashes {
+		if ok, err := password.Verify(h, pass); ok && err == nil {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// memoryKey is what a verified credential is remembered by: it tells nothing
+// without the key of the process, and is of no use once the hash is gone.
+func (a *Authenticator) memoryKey(u *user, hash int, pass []byte) [sha256.Size]byte {
+	var length [8]byte
+	binary.BigEndian.PutUint64(length[:], uint64(len(u.Username)))
+	return a.mac(length[:], []byte(u.Username), u.proofs[hash][:], pass)
+}
+
+func (a *Authenticator) mac(parts ...[]byte) (sum [sha256.Size]byte) {
+	m := hmac.New(sha256.New, a.key)
+	for _, p := range parts {
+		m.Write(p)
+	}
+	m.Sum(sum[:0])
+	return sum
+}

@@ -1,0 +1,50 @@
+// Package auth decides who may connect, and what a connection may publish,
+// subscribe to and receive.
+//
+// # Pieces
+//
+// A Snapshot is one configuration compiled for these questions. It is immutable
+// and shared without locks; a reload makes a new one. An ACL is a snapshot as
+// one Principal sees it: small, cheap to make, free of locks and allocations.
+// An Authenticator lives as long as the process: it remembers credentials that
+// verified, and slows down those who guess.
+//
+// # Rules
+//
+// The rules of all policies are one union, and Deny wins, whatever the order.
+// Where no rule matches, the default effect decides. %u and %c stand for one
+// whole topic level, the username and the client identifier; an identity that
+// is empty or holds '/', '+' or '#' never matches a rule that uses it. Neither
+// '#' nor a leading '+' covers topics that begin with '$' [MQTT-4.7.2-1], and
+// neither does a leading placeholder: a client identifier is the client's
+// choice, and must not open $SYS.
+//
+// A PUBLISH is allowed where one Allow rule permits it as a whole: topic,
+// quality of service and retain flag.
+//
+// A SUBSCRIBE is granted where one Allow rule covers every topic that its filter
+// can match, up to the highest quality of service of such rules. A Deny rule
+// that covers the whole filter refuses it; one that overlaps it in part leaves
+// it granted, and Receive withholds the messages. A shared subscription
+// $share/G/F is judged on F, by rules that name F and by rules that name
+// $share/G/F; the latter speak of nothing but that group. As a group, a rule
+// may also name '+', for any, or a placeholder. Messages of a shared
+// subscription are withheld by ReceiveShared.
+//
+// A Deny rule denies the whole: its MaxQoS and Retain have no meaning.
+//
+// # Failed logins
+//
+// Wrong passwords cost their client address and the username that they were
+// tried for. An address has 100 failures at once, and gains one each tenth of a
+// second; a username has 10, and gains one each two seconds. Who is out of them
+// is refused without a look at the password, with the answer that a wrong one
+// gets. A username that is being guessed at is not locked: an address that has
+// not failed for that username within the last ten seconds has one attempt
+// whatever others did, and credentials that have verified before are never
+// refused. Success costs nothing. The answer and its time are the same whether
+// or not the user exists.
+//
+// The addresses of IPv6 count by their /64. Behind a load balancer that hides
+// client addresses all clients share one: use the PROXY protocol.
+package auth

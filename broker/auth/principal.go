@@ -1,0 +1,53 @@
+package auth
+
+import (
+	"crypto/sha256"
+	"strings"
+)
+
+// Principal is who a connection or a session is. It is comparable and holds
+// names, so that it outlives the snapshot that it was authenticated by.
+type Principal struct {
+	Username  string // empty if Anonymous
+	Anonymous bool
+	ClientID  string
+
+	// proof is what the principal authenticated with; zero if anonymous, or if
+	// the Principal was not made by an Authenticator.
+	proof proof
+}
+
+// proof is a fingerprint of the password hash that verified, or of the common
+// name of the certificate.
+type proof [16]byte
+
+func proofOfHash(hash string) proof     { return newProof("hash:", hash) }
+func proofOfCommonName(cn string) proof { return newProof("cn:", cn) }
+func newProof(kind, value string) proof {
+	sum := sha256.Sum256([]byte(kind + value))
+	return proof(sum[:])
+}
+
+// noLevel equals no level of a topic.
+const noLevel = "/"
+
+// placeholder returns what a placeholder of the identity stands for, and noLevel
+// if rules that use it never match.
+func placeholder(identity string) string {
+	if identity == "" || strings.ContainsAny(identity, "/+#") {
+		return noLevel
+	}
+	return identity
+}
+
+// allowsClientID says whether the patterns, in which a trailing '*' stands for
+// any rest, admit the client identifier.
+func allowsClientID(patterns []string, id string) bool {
+	for _, p := range patterns {
+		stem, wild := strings.CutSuffix(p, "*")
+		if id == stem || wild && strings.HasPrefix(id, stem) {
+			return true
+		}
+	}
+	return len(patterns) == 0
+}

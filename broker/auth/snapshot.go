@@ -1,0 +1,158 @@
+package auth
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/godwit-mqtt/godwit/broker/auth/password"
+	"github.com/godwit-mqtt/godwit/broker/config"
+)
+
+// Snapshot is a configuration compiled for authentication and authorization. It
+// is immutable: all of its methods may be called concurrently.
+type Snapshot struct {
+	anonymous     bool
+	defaultEffect config.Effect
+	users         map[string]*user
+	commonNames   map[string]*user
+	passwordUsers []*user // with a password hash, in the order of the configuration
+	policies      []config.Policy
+	rules         []ruleRef
+	digests       map[audience]digest
+	denies        map[audience]scope // audiences that a Deny rule on Subscribe is for
+
+	publish   tree // Allow and Deny
+	subscribe scopedTree
+	withhold  scopedTree // Deny on Subscribe
+}
+
+// scopedTree is a tree of the rules that name topic filters, and one of those
+// that name shared subscriptions, under the group as first level.
+type scopedTree struct {
+	plain, shared tree
+}
+
+// scope says which of the two trees holds a rule.
+type scope struct {
+	plain, shared bool
+}
+
+// audience is a set of principals that rules apply to.
+type audience uint32
+
+const (
+	audienceAuthenticated audience = iota
+	audienceAnonymous
+	audiencePolicies // plus the index of the policy: the users that it names
+)
+
+// user is one identity of the configuration.
+type user struct {
+	*config.User
+	proofs    []proof    // of PasswordHashes
+	audiences []audience // sorted
+	denies    scope
+}
+
+// Compile checks the configuration and compiles it. It fails as a whole, with
+// every problem in the text, so that a bad rule never loosens access.
+func Compile(c *config.Config) (*Snapshot, error) {
+	if err := c.Access.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Snapshot{
+		anonymous:     c.Settings.Anonymous,
+		defaultEffect: cmp.Or(c.Settings.DefaultEffect, config.Deny),
+		policies:      c.Access.Policies,
+		digests:       map[audience]digest{},
+		denies:        map[audience]scope{},
+	}
+	if s.defaultEffect != config.Allow && s.defaultEffect != config.Deny {
+		return nil, fmt.Errorf("settings.defaultEffect: %q is not known; use Allow, Deny", s.defaultEffect)
+	}
+	if err := s.compileUsers(c.Access.Users); err != nil {
+		return nil, err
+	}
+	if err := s.compilePolicies(); err != nil {
+		return nil, err
+	}
+	s.assignAudiences()
+	return s, nil
+}
+
+func (s *Snapshot) compileUsers(users []config.User) error {
+	s.users = make(map[string]*user, len(users))
+	s.commonNames = map[string]*user{}
+	for i := range users {
+		u := &user{User: &users[i]}
+		for j, hash := range u.PasswordHashes {
+			if err := password.Validate(hash); err != nil {
+				return fmt.Errorf("access.users[%d] (%s).passwordHashes[%d]: %w", i, u.Username, j, err)
+			}
+			u.proofs = append(u.proofs, proofOfHash(hash))
+		}
+		if len(u.proofs) > 0 {
+			s.passwordUsers = append(s.passwordUsers, u)
+		}
+		if u.CommonName != "" {
+			s.commonNames[u.CommonName] = u
+		}
+		s.users[u.Username] = u
+	}
+	return nil
+}
+
+// assignAudiences tells each user the audiences that it is of.
+func (s *Snapshot) assignAudiences() {
+	for _, u := range s.users {
+		u.audiences = []audience{audienceAuthenticated}
+	}
+	for i := range s.policies {
+		a := audiencePolicies + audience(i)
+		for _, name := range s.policies[i].Users {
+			u, ok := s.users[name]
+			if ok && s.digests[a] != nil && u.audiences[len(u.audiences)-1] != a {
+				u.audiences = append(u.audiences, a)
+			}
+		}
+	}
+	for _, u := range s.users {
+		u.audiences = slices.Clip(u.audiences)
+		u.denies = s.deniesFor(u.audiences)
+	}
+}
+
+func (s *Snapshot) deniesFor(audiences []audience) (found scope) {
+	for _, a := range audiences {
+		found.plain = found.plain || s.denies[a].plain
+		found.shared = found.shared || s.denies[a].shared
+	}
+	return found
+}
+
+// User returns the configuration of a user, which nobody may change.
+func (s *Snapshot) User(name string) (*config.User, bool) {
+	u, ok := s.users[name]
+	if !ok {
+		return nil, false
+	}
+	return u.User, true
+}
+
+// Valid reports whether a principal that an earlier snapshot admitted would
+// still be: the user is there, the credential that it used is still listed, the
+// client identifier and anonymity are still allowed. A Principal that no
+// Authenticator made is judged without its credential.
+func (s *Snapshot) Valid(p Principal) bool {
+	if p.Anonymous {
+		return s.anonymous
+	}
+	u, ok := s.users[p.Username]
+	return ok && allowsClientID(u.ClientIDs, p.ClientID) && u.accepts(p.proof)
+}
+
+func (u *user) accepts(p proof) bool {
+	return p == proof{} || slices.Contains(u.proofs, p) ||
+		u.CommonName != "" && p == proofOfCommonName(u.CommonName)
+}

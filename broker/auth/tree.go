@@ -1,0 +1,269 @@
+package auth
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// tree indexes the topic filters of rules by their levels, so that a question
+// costs by the levels of the topic and the rules that cover it.
+type tree struct {
+	root node
+}
+
+// node is the end of a sequence of levels.
+type node struct {
+	literal      map[string]*node
+	plus         *node
+	user, client *node   // %u, %c
+	here         entries // filters that end here
+	below        entries // filters that end here but for a last level '#'
+}
+
+// entry is one filter of a rule for one audience.
+type entry struct {
+	audience audience
+	rule     int32 // index into Snapshot.rules
+	grant
+}
+
+// grant is what a rule says about the topics that it covers.
+type grant struct {
+	deny   bool
+	retain bool
+	maxQoS byte
+}
+
+// entries are sorted by audience, and for each of them the strongest first.
+type entries []entry
+
+func (g grant) strength() int {
+	n := int(g.maxQoS)
+	if g.retain {
+		n += 4
+	}
+	if g.deny {
+		n += 8
+	}
+	return n
+}
+
+func (es entries) sort() {
+	slices.SortFunc(es, func(a, b entry) int {
+		return cmp.Or(cmp.Compare(a.audience, b.audience),
+			cmp.Compare(b.strength(), a.strength()), cmp.Compare(a.rule, b.rule))
+	})
+}
+
+// insert adds an entry under a filter, which must be valid.
+func (t *tree) insert(filter string, e entry) {
+	n := &t.root
+	for level := range strings.SplitSeq(filter, "/") {
+		if level == "#" {
+			n.below = append(n.below, e)
+			return
+		}
+		n = n.child(level)
+	}
+	n.here = append(n.here, e)
+}
+
+// child returns the node below n, which it makes if there is none.
+func (n *node) child(level string) *node {
+	var p **node
+	switch level {
+	case "+":
+		p = &n.plus
+	case "%u":
+		p = &n.user
+	case "%c":
+		p = &n.client
+	default:
+		return n.literalChild(level)
+	}
+	if *p == nil {
+		*p = &node{}
+	}
+	return *p
+}
+
+func (n *node) literalChild(level string) *node {
+	c := n.literal[level]
+	if c == nil {
+		if n.literal == nil {
+			n.literal = map[string]*node{}
+		}
+		c = &node{}
+		n.literal[strings.Clone(level)] = c
+	}
+	return c
+}
+
+// finish puts the tree into the order that questions rely on.
+func (t *tree) finish() { t.root.finish() }
+
+func (n *node) finish() {
+	n.here.sort()
+	n.below.sort()
+	for _, c := range n.literal {
+		c.finish()
+	}
+	for _, c := range [...]*node{n.plus, n.user, n.client} {
+		if c != nil {
+			c.finish()
+		}
+	}
+}
+
+// query asks a tree which rules cover a topic for one principal. A topic name
+// is a filter here that matches nothing but itself.
+type query struct {
+	audiences    []audience // sorted
+	user, client string     // what %u and %c stand for; noLevel if nothing
+	verdict      verdict
+	trace        *[]int32 // if set: all rules that cover, by index
+}
+
+// verdict is what the covering rules say together.
+type verdict struct {
+	denied, allowed, retain bool
+	maxQoS, maxQoSRetained  byte
+}
+
+// ask adds to the verdict the rules of t that cover the filter.
+func (q *query) ask(t *tree, filter []byte) {
+	q.first(&t.root, filter)
+}
+
+// askShared adds the rules of t, the first level of whose filters is the group
+// of a shared subscription.
+func (q *query) askShared(t *tree, group string, filter []byte) {
+	q.first(t.root.literal[group], filter)
+	q.first(t.root.plus, filter)
+	if group == q.user {
+		q.first(t.root.user, filter)
+	}
+	if group == q.client {
+		q.first(t.root.client, filter)
+	}
+}
+
+// first visits the first level of a filter.
+func (q *query) first(n *node, filter []byte) {
+	if n == nil {
+		return
+	}
+	if string(filter) == "#" && n.plus != nil {
+		q.add(n.plus.below) // no level is above, so that "+/#" says the same as "#"
+	}
+	// No wildcard and no placeholder covers the '$' that begins a topic
+	// [MQTT-4.7.2-1].
+	q.visit(n, filter, len(filter) == 0 || filter[0] != '$')
+}
+
+// visit adds the rules below n that cover the filter; where wild is false, only
+// those that spell out its first level.
+func (q *query) visit(n *node, filter []byte, wild bool) {
+	if wild {
+		q.add(n.below)
+	}
+	level, rest, more := cutLevel(filter)
+	if q.settled() || string(level) == "#" {
+		return
+	}
+	q.descend(n.literal[string(level)], rest, more)
+	if !wild {
+		return
+	}
+	q.descend(n.plus, rest, more)
+	if n.user != nil && string(level) == q.user {
+		q.descend(n.user, rest, more)
+	}
+	if n.client != nil && string(level) == q.client {
+		q.descend(n.client, rest, more)
+	}
+}
+
+// descend goes on below n, the node of a level that was covered.
+func (q *query) descend(n *node, rest []byte, more bool) {
+	switch {
+	case n == nil:
+	case more:
+		q.visit(n, rest, true)
+	default:
+		q.add(n.here)
+		q.add(n.below) // '#' includes the parent level
+	}
+}
+
+func cutLevel(filter []byte) (level, rest []byte, more bool) {
+	if i := bytes.IndexByte(filter, '/'); i >= 0 {
+		return filter[:i], filter[i+1:], true
+	}
+	return filter, nil, false
+}
+
+// add takes the entries that are for the principal, and looks at no more of the
+// others than it must: here may be one for each of 100,000 users.
+func (q *query) add(es entries) {
+	if len(es) <= len(q.audiences) {
+		for _, e := range es {
+			if _, ok := slices.BinarySearch(q.audiences, e.audience); ok {
+				q.take(e)
+			}
+		}
+		return
+	}
+	for _, a := range q.audiences {
+		q.addRun(es.of(a))
+	}
+}
+
+// of returns the entries for the audience.
+func (es entries) of(a audience) entries {
+	byAudience := func(e entry, a audience) int { return cmp.Compare(e.audience, a) }
+	from, ok := slices.BinarySearchFunc(es, a, byAudience)
+	if !ok {
+		return nil
+	}
+	to := from + 1
+	for to < len(es) && es[to].audience == a {
+		to++
+	}
+	return es[from:to]
+}
+
+// addRun takes entries of one audience until those that follow say nothing new.
+func (q *query) addRun(es entries) {
+	for _, e := range es {
+		q.take(e)
+		if q.trace == nil && (e.deny || e.grant == full) {
+			return
+		}
+	}
+}
+
+// full is the grant that none exceeds.
+var full = grant{retain: true, maxQoS: 2}
+
+func (q *query) take(e entry) {
+	if q.trace != nil {
+		*q.trace = append(*q.trace, e.rule)
+	}
+	v := &q.verdict
+	if e.deny {
+		v.denied = true
+		return
+	}
+	v.allowed = true
+	v.maxQoS = max(v.maxQoS, e.maxQoS)
+	if e.retain {
+		v.retain = true
+		v.maxQoSRetained = max(v.maxQoSRetained, e.maxQoS)
+	}
+}
+
+// settled says that no further rule can change the verdict.
+func (q *query) settled() bool { return q.verdict.denied && q.trace == nil }

@@ -89,8 +89,8 @@ func (w *Watcher) Run(ctx context.Context, apply func(*Config) error) {
 		case <-eventsOf(events):
 			settled.Reset(debounce)
 			continue
-		case <-errorsOf(events):
-			// Events were lost: look.
+		case err := <-errorsOf(events):
+			w.log.Debug("file events were lost", "error", err)
 		case <-settled.C:
 		case <-ticker.C:
 		}

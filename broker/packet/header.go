@@ -60,8 +60,15 @@ func (t Type) flags() byte {
 	return 0
 }
 
-// QoS is a quality of service, 0, 1 or 2.
+// QoS is a quality of service.
 type QoS byte
+
+// The qualities of service.
+const (
+	QoS0 QoS = 0 // at most once
+	QoS1 QoS = 1 // at least once
+	QoS2 QoS = 2 // exactly once
+)
 
 // Header is a fixed header.
 type Header struct {

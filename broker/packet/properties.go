@@ -339,6 +339,13 @@ func (p *Properties) sizeOf(id PropertyID) (n int) {
 
 // section returns the size of the property section with its length field.
 func (p *Properties) section(in Type) int {
+	if p.present == 0 {
+		return 1
+	}
+	return p.sectionSize(in)
+}
+
+func (p *Properties) sectionSize(in Type) int {
 	n := p.size(in)
 	return varintSize(n) + n
 }
@@ -346,6 +353,13 @@ func (p *Properties) section(in Type) int {
 // append appends the property section with its length field. Properties that
 // the packet may not carry are left out.
 func (p *Properties) append(dst []byte, in Type) []byte {
+	if p.present == 0 {
+		return append(dst, 0)
+	}
+	return p.appendSection(dst, in)
+}
+
+func (p *Properties) appendSection(dst []byte, in Type) []byte {
 	dst = appendVarint(dst, p.size(in))
 	for set := p.present & allowed[in]; set != 0; set &= set - 1 {
 		dst = p.appendOne(dst, PropertyID(bits.TrailingZeros64(set))) //nolint:gosec // below 64

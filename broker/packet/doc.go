@@ -55,5 +55,7 @@
 // reason code to answer. It judges a packet by itself: whether it is allowed in
 // the state of the connection, whether topics and filters are valid, and limits
 // that were agreed on are for the caller. Nothing is allocated because of a
-// length that the bytes do not bear out.
+// length that the bytes do not bear out; the lists of a decoded packet take at
+// most sixteen times the memory of its body, so that a limit on the size of
+// packets bounds both.
 package packet

@@ -56,8 +56,9 @@ func (t Type) flags() byte {
 	switch t {
 	case TypePubrel, TypeSubscribe, TypeUnsubscribe:
 		return 0x02
+	default:
+		return 0
 	}
-	return 0
 }
 
 // QoS is a quality of service.
@@ -150,8 +151,9 @@ func headerFault(t Type, flags byte) error {
 		return malformed(0, "packet type 0 is reserved")
 	case TypePublish:
 		return malformed(t, publishFlagsFault(flags))
+	default:
+		return malformed(t, "fixed header flags are "+strconv.Itoa(int(flags))+", not "+strconv.Itoa(int(t.flags())))
 	}
-	return malformed(t, "fixed header flags are "+strconv.Itoa(int(flags))+", not "+strconv.Itoa(int(t.flags())))
 }
 
 // appendHeader appends a fixed header; length must not exceed MaxLength.

@@ -56,13 +56,14 @@ func (s *packets) decode(v Version, h Header, body []byte) (controlPacket, error
 		return &s.disconnect, s.disconnect.Decode(v, body)
 	case TypeAuth:
 		return &s.auth, s.auth.Decode(v, body)
+	default:
+		return nil, fmt.Errorf("no packet of type %d", h.Type)
 	}
-	return nil, fmt.Errorf("no packet of type %d", h.Type)
 }
 
 // unhex reads bytes written as hexadecimal digits; 'quoted' parts are text.
-func unhex(t testing.TB, s string) []byte {
-	t.Helper()
+func unhex(tb testing.TB, s string) []byte {
+	tb.Helper()
 	var out []byte
 	for i, part := range strings.Split(s, "'") {
 		if i%2 == 1 {
@@ -71,7 +72,7 @@ func unhex(t testing.TB, s string) []byte {
 		}
 		b, err := hex.DecodeString(strings.Join(strings.Fields(part), ""))
 		if err != nil {
-			t.Fatalf("%q: %v", part, err)
+			tb.Fatalf("%q: %v", part, err)
 		}
 		out = append(out, b...)
 	}
@@ -79,11 +80,11 @@ func unhex(t testing.TB, s string) []byte {
 }
 
 // split parses the header of a frame that must hold exactly one packet.
-func split(t testing.TB, frame []byte) (Header, []byte) {
-	t.Helper()
+func split(tb testing.TB, frame []byte) (Header, []byte) {
+	tb.Helper()
 	h, n, err := ParseHeader(frame)
 	if err != nil || n == 0 || n+h.Length != len(frame) {
-		t.Fatalf("ParseHeader(% x) = %+v, %d, %v; not one whole packet", frame, h, n, err)
+		tb.Fatalf("ParseHeader(% x) = %+v, %d, %v; not one whole packet", frame, h, n, err)
 	}
 	return h, frame[n:]
 }
@@ -156,13 +157,8 @@ func TestEveryTruncatedPacketIsRefused(t *testing.T) {
 func TestTrailingBytesAreRefused(t *testing.T) {
 	for _, g := range goldens {
 		h, body := split(t, unhex(t, g.hex))
-		switch h.Type {
-		case TypePublish, TypeSuback: // the rest is payload, or a reason code
-			continue
-		case TypeUnsuback:
-			if g.version >= V5 {
-				continue
-			}
+		if h.Type == TypePublish || h.Type == TypeSuback || h.Type == TypeUnsuback && g.version >= V5 {
+			continue // the rest is payload, or more reason codes
 		}
 		// Enough to be more than a reason code, properties or another filter.
 		if _, err := new(packets).decode(g.version, h, append(bytes.Clone(body), 0, 0, 0xff)); err == nil {

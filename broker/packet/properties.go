@@ -166,7 +166,7 @@ const (
 )
 
 // typeWill stands for the will properties of CONNECT where a Type is wanted.
-const typeWill Type = 0
+const typeWill = 0
 
 // rule says what the specification allows for a property.
 type rule struct {
@@ -281,7 +281,7 @@ func (p *Properties) decodeValue(r *reader, id PropertyID) {
 		*f = r.uint32(name)
 		id.check(r, *f)
 	case kindVarint:
-		v := uint32(r.varint(name)) //nolint:gosec // at most MaxLength
+		v := uint32(r.varint(name))
 		id.check(r, v)
 		p.AddSubscriptionID(v)
 	case kindString:
@@ -310,7 +310,7 @@ func (id PropertyID) check(r *reader, v uint32) {
 // size returns the size of the property section without its length field.
 func (p *Properties) size(in Type) (n int) {
 	for set := p.present & allowed[in]; set != 0; set &= set - 1 {
-		n += p.sizeOf(PropertyID(bits.TrailingZeros64(set))) //nolint:gosec // below 64
+		n += p.sizeOf(PropertyID(bits.TrailingZeros64(set)))
 	}
 	return n
 }
@@ -362,7 +362,7 @@ func (p *Properties) append(dst []byte, in Type) []byte {
 func (p *Properties) appendSection(dst []byte, in Type) []byte {
 	dst = appendVarint(dst, p.size(in))
 	for set := p.present & allowed[in]; set != 0; set &= set - 1 {
-		dst = p.appendOne(dst, PropertyID(bits.TrailingZeros64(set))) //nolint:gosec // below 64
+		dst = p.appendOne(dst, PropertyID(bits.TrailingZeros64(set)))
 	}
 	return dst
 }
@@ -410,8 +410,9 @@ func (p *Properties) byteField(id PropertyID) *byte {
 		return &p.SubscriptionIDAvailable
 	case PropSharedAvailable:
 		return &p.SharedAvailable
+	default:
+		return nil
 	}
-	return nil
 }
 
 func (p *Properties) uint16Field(id PropertyID) *uint16 {
@@ -424,8 +425,9 @@ func (p *Properties) uint16Field(id PropertyID) *uint16 {
 		return &p.TopicAliasMaximum
 	case PropTopicAlias:
 		return &p.TopicAlias
+	default:
+		return nil
 	}
-	return nil
 }
 
 func (p *Properties) uint32Field(id PropertyID) *uint32 {
@@ -438,8 +440,9 @@ func (p *Properties) uint32Field(id PropertyID) *uint32 {
 		return &p.WillDelay
 	case PropMaximumPacketSize:
 		return &p.MaximumPacketSize
+	default:
+		return nil
 	}
-	return nil
 }
 
 func (p *Properties) bytesField(id PropertyID) *[]byte {
@@ -462,6 +465,7 @@ func (p *Properties) bytesField(id PropertyID) *[]byte {
 		return &p.ServerReference
 	case PropReasonString:
 		return &p.ReasonString
+	default:
+		return nil
 	}
-	return nil
 }

@@ -141,11 +141,12 @@ func (r ReasonCode) ConnackV3() byte {
 		return 4
 	case ReasonNotAuthorized, ReasonBanned, ReasonBadAuthenticationMethod:
 		return 5
-	}
-	if !r.IsError() {
+	default:
+		if r.IsError() {
+			return 3
+		}
 		return 0
 	}
-	return 3
 }
 
 // connackReasons are the reason codes of the CONNACK return codes of MQTT 3.x.

@@ -25,7 +25,7 @@ const (
 	optionRetainAsPublished = 0x08
 	optionRetainHandling    = 0x30
 	optionReserved          = 0xc0
-	optionReservedV311      = 0xfc
+	optionReservedV3        = 0xfc
 )
 
 // Decode fills p from the body of a SUBSCRIBE. Slices in p alias body.
@@ -52,15 +52,12 @@ func (p *Subscribe) Decode(v Version, body []byte) error {
 
 func decodeOptions(r *reader, v Version) Subscription {
 	b := r.byte("subscription options")
-	switch v {
-	case V31: // the other bits are not used
+	if v == V31 { // the other bits are not used
 		b &= optionQoS
-	case V311:
-		if b&optionReservedV311 != 0 { // 3.1.1 [MQTT-3-8.3-4]
-			r.fail(malformed(TypeSubscribe, "reserved bits of the requested QoS are set"))
-		}
 	}
 	switch {
+	case v < V5 && b&optionReservedV3 != 0: // 3.1.1 [MQTT-3-8.3-4]
+		r.fail(malformed(TypeSubscribe, "reserved bits of the requested QoS are set"))
 	case b&optionReserved != 0: // [MQTT-3.8.3-5]
 		r.fail(malformed(TypeSubscribe, "reserved bits of the subscription options are set"))
 	case b&optionQoS == optionQoS:

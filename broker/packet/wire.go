@@ -113,6 +113,6 @@ func (r *reader) end() error {
 // appendBinary appends binary data or a string with its length, which must
 // not exceed 65535.
 func appendBinary(dst, b []byte) []byte {
-	dst = binary.BigEndian.AppendUint16(dst, uint16(len(b))) //nolint:gosec // the caller's promise
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(b)))
 	return append(dst, b...)
 }

@@ -51,7 +51,7 @@ func (c *cluster) down(ctx context.Context) error {
 		return err
 	}
 	note("state", errors.Join(os.RemoveAll(c.dir), os.RemoveAll(c.runDir)))
-	removeStrays()
+	removeStrays(ctx)
 	log.Printf("down after %s", time.Since(start).Round(time.Second))
 	return errors.Join(errs...)
 }
@@ -153,12 +153,15 @@ func unescape(s string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
 }
 
-// removeStrays removes directories outside the state that containerd, its network library and the
-// kubelet make on their own, where nobody has anything in them.
-func removeStrays() {
+// removeStrays removes what containerd, its network library and the kubelet make outside the state
+// on their own, where nobody has anything in it.
+func removeStrays(ctx context.Context) {
+	if socketReady(devicePlugins)(ctx) != nil { // nobody listens
+		_ = os.Remove(devicePlugins)
+	}
 	for _, dir := range []string{
 		"/var/lib/cni/results", "/var/lib/cni", "/run/containerd/s", "/run/containerd", "/var/log/containers",
-		"/var/lib/kubelet/device-plugins", "/var/lib/kubelet",
+		filepath.Dir(devicePlugins), "/var/lib/kubelet",
 	} {
 		_ = syscall.Rmdir(dir)
 	}

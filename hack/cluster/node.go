@@ -28,7 +28,7 @@ var sysctls = []string{
 
 // setUpNode prepares the machine: address, forwarding, address translation, control groups.
 func (c *cluster) setUpNode(ctx context.Context) error {
-	if err := c.refuseForeignProxy(ctx); err != nil {
+	if err := c.refuseForeign(ctx); err != nil {
 		return err
 	}
 	if err := c.keepSysctls(); err != nil {
@@ -53,9 +53,16 @@ func (c *cluster) setUpNode(ctx context.Context) error {
 	return makeCgroups()
 }
 
-// refuseForeignProxy stops before two kube-proxies fight over the same table: its name is fixed.
-func (c *cluster) refuseForeignProxy(ctx context.Context) error {
-	if _, ours := c.running("kube-proxy"); ours || exists(c.recordFile("kube-proxy")) {
+// devicePlugins is a socket that every kubelet makes, at a path that cannot be chosen.
+const devicePlugins = "/var/lib/kubelet/device-plugins/kubelet.sock"
+
+// refuseForeign stops before this cluster and another on the machine get into each other's way
+// where names are fixed: the kubelet's socket and kube-proxy's table.
+func (c *cluster) refuseForeign(ctx context.Context) error {
+	if !exists(c.recordFile("kubelet")) && socketReady(devicePlugins)(ctx) == nil {
+		return errors.New("another kubelet works on this machine (" + devicePlugins + ")")
+	}
+	if exists(c.recordFile("kube-proxy")) {
 		return nil
 	}
 	if _, err := output(ctx, "", "nft", "list", "table", "ip", "kube-proxy"); err == nil {
@@ -165,7 +172,7 @@ func nft(ctx context.Context, rules string) error {
 }
 
 // cgroupParents are the directories under which the cluster has its control group: one in version
-// 2, one for each mounted controller in version 1.
+// 2, one for each mounted hierarchy in version 1 and in the mix of both.
 func cgroupParents() ([]string, error) {
 	const root = "/sys/fs/cgroup"
 	if exists(filepath.Join(root, "cgroup.controllers")) {
@@ -177,7 +184,7 @@ func cgroupParents() ([]string, error) {
 	}
 	var parents []string
 	for line := range strings.Lines(string(mounts)) {
-		if f := strings.Fields(line); len(f) > 2 && f[2] == "cgroup" && filepath.Dir(f[1]) == root {
+		if f := strings.Fields(line); len(f) > 2 && strings.HasPrefix(f[2], "cgroup") && filepath.Dir(f[1]) == root {
 			parents = append(parents, f[1])
 		}
 	}
@@ -237,6 +244,9 @@ func enableControllers(group string) error {
 		if slices.Contains([]string{"cpu", "cpuset", "memory", "pids", "io", "hugetlb"}, name) {
 			enable = append(enable, "+"+name)
 		}
+	}
+	if len(enable) == 0 {
+		return nil // version 1 has them all
 	}
 	return os.WriteFile(filepath.Join(group, "cgroup.subtree_control"), []byte(strings.Join(enable, " ")), 0)
 }

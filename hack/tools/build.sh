@@ -71,7 +71,8 @@ linkflags() {
 
 # key NAME: the content key of a binary.
 key() {
-  local dir=$tools/$(module "$1")
+  local dir
+  dir=$tools/$(module "$1")
   {
     goversion
     package "$1"

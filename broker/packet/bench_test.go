@@ -2,11 +2,8 @@ package packet
 
 import "testing"
 
-// The results of benchmarks go here, so that the work is not optimised away.
-var (
-	sinkHeader Header
-	sinkBytes  []byte
-)
+// sinkBytes takes the results of benchmarks, so that no work is optimised away.
+var sinkBytes []byte
 
 func BenchmarkParseHeader(b *testing.B) {
 	for name, in := range map[string][]byte{
@@ -15,11 +12,9 @@ func BenchmarkParseHeader(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				h, n, err := ParseHeader(in)
-				if n == 0 || err != nil {
-					b.Fatal(n, err)
+				if _, n, _ := ParseHeader(in); n == 0 {
+					b.Fatal("header is not parsed")
 				}
-				sinkHeader = h
 			}
 		})
 	}

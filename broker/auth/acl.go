@@ -61,7 +61,10 @@ func (d PublishDecision) Permits(qos byte, retain bool) bool {
 func (a *ACL) Publish(topic []byte) PublishDecision {
 	q := a.query()
 	q.ask(&a.snapshot.publish, topic)
-	v := a.decide(q.verdict)
+	return a.decide(q.verdict).publish()
+}
+
+func (v verdict) publish() PublishDecision {
 	return PublishDecision{Allowed: v.allowed, Retain: v.retain, MaxQoS: v.maxQoS, MaxQoSRetained: v.maxQoSRetained}
 }
 
@@ -84,7 +87,7 @@ func (a *ACL) askSubscribe(q *query, filter string) bool {
 	if err != nil {
 		return false
 	}
-	f := []byte(rest)
+	f := []byte(withParent(rest))
 	for _, t := range []*scopedTree{&a.snapshot.withhold, &a.snapshot.subscribe} {
 		q.ask(&t.plain, f)
 		if shared {
@@ -92,6 +95,19 @@ func (a *ACL) askSubscribe(q *query, filter string) bool {
 		}
 	}
 	return true
+}
+
+// withParent returns a filter that matches the same topic names, and whose '#' has
+// a parent level that can be the end of a name: no name is empty
+// [MQTT-4.7.3-1].
+func withParent(filter string) string {
+	switch filter {
+	case "#":
+		return "+/#"
+	case "/#":
+		return "/+/#"
+	}
+	return filter
 }
 
 // Receive reports whether a message on the topic may be delivered to a

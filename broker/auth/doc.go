@@ -27,9 +27,8 @@
 // that covers the whole filter refuses it; one that overlaps it in part leaves
 // it granted, and Receive withholds the messages. A shared subscription
 // $share/G/F is judged on F, by rules that name F and by rules that name
-// $share/G/F; the latter speak of nothing but that group. As a group, a rule
-// may also name '+', for any, or a placeholder. Messages of a shared
-// subscription are withheld by ReceiveShared.
+// $share/G/F; the latter speak of nothing but that group, which may be a
+// placeholder. Messages of a shared subscription are withheld by ReceiveShared.
 //
 // A Deny rule denies the whole: its MaxQoS and Retain have no meaning.
 //

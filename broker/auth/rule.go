@@ -3,10 +3,8 @@ package auth
 import (
 	"bytes"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/godwit-mqtt/godwit/broker/config"
 	"github.com/godwit-mqtt/godwit/broker/topic"
@@ -24,23 +22,9 @@ type pattern struct {
 	shared bool
 }
 
-const sharePrefix = "$share/"
-
-// parsePattern reads a topic filter of a rule. The group of a shared
-// subscription may be '+' here, for any.
-func parsePattern(s string) (pattern, error) {
-	tail, shared := strings.CutPrefix(s, sharePrefix)
-	if !shared {
-		return pattern{filter: s}, topic.ValidateFilter(s)
-	}
-	group, filter, ok := strings.Cut(tail, "/")
-	switch {
-	case !ok || group == "" || filter == "":
-		return pattern{}, errors.New("a shared subscription has the form $share/group/filter")
-	case group != "+" && strings.ContainsAny(group, "+#"):
-		return pattern{}, errors.New("the group of a shared subscription is a name, or '+' for any group")
-	}
-	return pattern{group: group, filter: filter, shared: true}, topic.ValidateFilter(filter)
+func parsePattern(s string) (p pattern, err error) {
+	p.group, p.filter, p.shared, err = topic.ParseShared(s)
+	return p, err
 }
 
 // compilePolicies fills the trees.

@@ -141,7 +141,6 @@ func (q *query) ask(t *tree, filter []byte) {
 // of a shared subscription.
 func (q *query) askShared(t *tree, group string, filter []byte) {
 	q.first(t.root.literal[group], filter)
-	q.first(t.root.plus, filter)
 	if group == q.user {
 		q.first(t.root.user, filter)
 	}
@@ -154,9 +153,6 @@ func (q *query) askShared(t *tree, group string, filter []byte) {
 func (q *query) first(n *node, filter []byte) {
 	if n == nil {
 		return
-	}
-	if string(filter) == "#" && n.plus != nil {
-		q.add(n.plus.below) // no level is above, so that "+/#" says the same as "#"
 	}
 	// No wildcard and no placeholder covers the '$' that begins a topic
 	// [MQTT-4.7.2-1].

@@ -1,0 +1,123 @@
+package auth
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/godwit-mqtt/godwit/broker/config"
+)
+
+// fleet is a configuration of n rules in all, most of which do not concern
+// device dev-7: a few for everybody, placeholders among them, and one policy of
+// ten rules for each of n/10 devices.
+func fleet(n int) config.Config {
+	c := config.Config{Access: config.Access{Policies: []config.Policy{{
+		Source: "iot/fleet", Authenticated: true,
+		Rules: []config.Rule{
+			allow("p", "telemetry/%u/#"), allow("s", "cmd/%c/+", "$share/w/jobs/#"), deny("*", "telemetry/+/secret"),
+		},
+	}}}}
+	for i := range max(1, n/10) {
+		name := fmt.Sprintf("dev-%d", i)
+		p := config.Policy{Source: "iot/" + name, Users: []string{name}}
+		for j := range 9 {
+			p.Rules = append(p.Rules, allow("*", fmt.Sprintf("site/%d/%s/ch%d/#", i%100, name, j)))
+		}
+		p.Rules = append(p.Rules, allow("p", "status/+"))
+		c.Access.Users = append(c.Access.Users, config.User{Username: name})
+		c.Access.Policies = append(c.Access.Policies, p)
+	}
+	return c
+}
+
+var sizes = []int{10, 1000, 100_000}
+
+func perSize(b *testing.B, username string, f func(b *testing.B, s *Snapshot, a *ACL)) {
+	for _, n := range sizes {
+		c := fleet(n)
+		s := compile(b, c)
+		b.Run(fmt.Sprintf("rules=%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			f(b, s, s.ACL(Principal{Username: username, ClientID: "c7"}))
+		})
+	}
+}
+
+func BenchmarkPublish(b *testing.B) {
+	for name, topic := range map[string]string{
+		"own":         "site/0/dev-0/ch3/temperature",
+		"placeholder": "telemetry/dev-0/engine/rpm",
+		"sharedTopic": "status/up",
+		"none":        "other/topic/that/nobody/knows",
+	} {
+		t := []byte(topic)
+		b.Run(name, func(b *testing.B) {
+			perSize(b, "dev-0", func(b *testing.B, _ *Snapshot, a *ACL) {
+				for b.Loop() {
+					a.Publish(t)
+				}
+			})
+		})
+	}
+}
+
+func BenchmarkReceive(b *testing.B) {
+	t := []byte("telemetry/dev-0/engine/rpm")
+	perSize(b, "dev-0", func(b *testing.B, _ *Snapshot, a *ACL) {
+		for b.Loop() {
+			a.Receive(t)
+		}
+	})
+}
+
+func BenchmarkSubscribe(b *testing.B) {
+	perSize(b, "dev-0", func(b *testing.B, _ *Snapshot, a *ACL) {
+		for b.Loop() {
+			a.Subscribe("$share/w/jobs/+")
+		}
+	})
+}
+
+func BenchmarkACL(b *testing.B) {
+	perSize(b, "dev-0", func(b *testing.B, s *Snapshot, _ *ACL) {
+		p := Principal{Username: "dev-0", ClientID: "c7"}
+		for b.Loop() {
+			s.ACL(p)
+		}
+	})
+}
+
+func BenchmarkFingerprint(b *testing.B) {
+	perSize(b, "dev-0", func(b *testing.B, _ *Snapshot, a *ACL) {
+		for b.Loop() {
+			a.Fingerprint()
+		}
+	})
+}
+
+func BenchmarkCompile(b *testing.B) {
+	for _, n := range sizes {
+		c := fleet(n)
+		b.Run(fmt.Sprintf("rules=%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				compile(b, c)
+			}
+		})
+	}
+}
+
+func BenchmarkCached(b *testing.B) {
+	s := compile(b, config.Config{Access: config.Access{Users: []config.User{{Username: "u", PasswordHashes: []string{quickHash}}}}})
+	a := NewAuthenticator(Options{})
+	c := Credentials{ClientID: "c", Username: "u", HasUsername: true, Password: []byte(quickPassword), HasPassword: true}
+	if _, err := a.Authenticate(s, c); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, ok := a.Cached(s, c); !ok {
+			b.Fatal("not cached")
+		}
+	}
+}

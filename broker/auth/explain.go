@@ -1,0 +1,135 @@
+package auth
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/godwit-mqtt/godwit/broker/config"
+	"github.com/godwit-mqtt/godwit/broker/topic"
+)
+
+// Explanation is a decision and the rules that made it.
+type Explanation struct {
+	PublishDecision // for a subscription, only Allowed and MaxQoS have a meaning
+
+	// Default says that no rule matches, so that the default effect decided.
+	Default bool
+	// Rules that decided, in the order of the configuration: the Deny rules that
+	// match, or if there is none the Allow rules that do.
+	Rules []RuleMatch
+	// Overruled are the Allow rules that match in vain.
+	Overruled []RuleMatch
+	// Withheld are the Deny rules that a granted subscription overlaps with in
+	// part: messages on their topics are not delivered.
+	Withheld []RuleMatch
+}
+
+// RuleMatch is one topic filter of one rule.
+type RuleMatch struct {
+	Policy string // its Source
+	Rule   int    // index into the policy's Rules
+	Topic  string // as the rule spells it
+	Effect config.Effect
+}
+
+// ExplainPublish explains what Publish decides on the topic name.
+func (a *ACL) ExplainPublish(topic string) Explanation {
+	q, found := a.tracingQuery()
+	q.ask(&a.snapshot.publish, []byte(topic))
+	return a.explain(q, *found)
+}
+
+// ExplainSubscribe explains what Subscribe decides on the filter. Of an invalid
+// filter it says no more than that it is refused.
+func (a *ACL) ExplainSubscribe(filter string) Explanation {
+	q, found := a.tracingQuery()
+	if !a.askSubscribe(&q, filter) {
+		return Explanation{}
+	}
+	e := a.explain(q, *found)
+	if e.Allowed {
+		e.Withheld = a.withheldFrom(filter)
+	}
+	return e
+}
+
+func (a *ACL) tracingQuery() (query, *[]int32) {
+	q := a.query()
+	q.trace = new([]int32)
+	return q, q.trace
+}
+
+func (a *ACL) explain(q query, found []int32) Explanation {
+	e := Explanation{
+		PublishDecision: a.decide(q.verdict).publish(),
+		Default:         a.known && len(found) == 0,
+	}
+	slices.Sort(found)
+	for _, i := range slices.Compact(found) {
+		m := a.snapshot.match(a.snapshot.rules[i])
+		if q.verdict.denied && m.Effect == config.Allow {
+			e.Overruled = append(e.Overruled, m)
+			continue
+		}
+		e.Rules = append(e.Rules, m)
+	}
+	return e
+}
+
+func (s *Snapshot) match(r ruleRef) RuleMatch {
+	p := &s.policies[r.policy]
+	rule := &p.Rules[r.rule]
+	return RuleMatch{Policy: p.Source, Rule: int(r.rule), Topic: rule.Topics[r.topic], Effect: rule.Effect}
+}
+
+// withheldFrom looks at every rule: it is for people who ask, not for the
+// broker.
+func (a *ACL) withheldFrom(filter string) (found []RuleMatch) {
+	group, rest, _, _ := topic.ParseShared(filter)
+	for _, ref := range a.snapshot.rules {
+		p := &a.snapshot.policies[ref.policy]
+		_, subscribe := actionsOf(&p.Rules[ref.rule])
+		m := a.snapshot.match(ref)
+		if m.Effect == config.Deny && subscribe && a.isOf(audiencesOf(p, int(ref.policy))) && a.overlaps(m.Topic, group, rest) {
+			found = append(found, m)
+		}
+	}
+	return found
+}
+
+// isOf reports whether the principal belongs to one of the audiences.
+func (a *ACL) isOf(audiences []audience) bool {
+	return slices.ContainsFunc(audiences, func(x audience) bool {
+		_, ok := slices.BinarySearch(a.audiences, x)
+		return ok
+	})
+}
+
+// overlaps reports whether a topic filter of a rule speaks of some topic of the
+// subscription, whose group is empty if it is not shared.
+func (a *ACL) overlaps(ruleTopic, group, filter string) bool {
+	p, err := parsePattern(ruleTopic)
+	if err != nil || p.shared && (group == "" || a.spellOut(p.group) != group) {
+		return false
+	}
+	spelled := a.spellOut(p.filter)
+	return spelled != "" && !(spelled[0] == '$' && p.filter[0] == '%') && topic.Overlaps(spelled, filter)
+}
+
+// spellOut replaces the placeholders of a filter by what they stand for, and
+// returns "" if one stands for nothing.
+func (a *ACL) spellOut(filter string) string {
+	levels := strings.Split(filter, "/")
+	for i, level := range levels {
+		switch level {
+		case "%u":
+			levels[i] = a.user
+		case "%c":
+			levels[i] = a.client
+		}
+		if levels[i] == noLevel {
+			return ""
+		}
+	}
+	return strings.Join(levels, "/")
+}

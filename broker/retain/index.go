@@ -1,47 +1,54 @@
 // Package retain holds the index of retained messages.
 package retain
 
-import (
-	"slices"
-	"strings"
-	"sync"
+import "sync"
 
-	"github.com/godwit-mqtt/godwit/broker/topic"
-)
-
-// Index finds retained messages by topic name and by topic filter. The zero
-// value is empty and ready.
+// Index finds retained messages by topic name and by topic filter. M is what
+// the caller keeps for a message: a pointer or a small handle. The zero value
+// is empty and ready. Any goroutine may call any method.
+//
+// Names and filters must be valid; filters are without $share/group/, since a
+// shared subscription gets no retained messages.
 type Index[M any] struct {
-	mu    sync.RWMutex
-	items map[string]M
+	mu   sync.RWMutex
+	list list[M] // guarded by mu
 }
 
-// Set stores m as the message of name and returns the one it replaces.
+// Set stores m as the message of name and returns the one that it replaces.
+// The index keeps name if it is new.
 func (x *Index[M]) Set(name string, m M) (old M, had bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.items == nil {
-		x.items = map[string]M{}
+	p, had := seek(&x.list, name)
+	if had {
+		it := x.list.at(p)
+		old, it.m = it.m, m
+		return old, true
 	}
-	old, had = x.items[name]
-	x.items[name] = m
-	return old, had
+	x.list.insert(p, item[M]{name, m})
+	return old, false
 }
 
 // Delete removes the message of name and returns it.
 func (x *Index[M]) Delete(name string) (old M, had bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	old, had = x.items[name]
-	delete(x.items, name)
+	p, had := seek(&x.list, name)
+	if had {
+		old = x.list.at(p).m
+		x.list.remove(p)
+	}
 	return old, had
 }
 
 // Get returns the message of name.
-func (x *Index[M]) Get(name string) (M, bool) {
+func (x *Index[M]) Get(name string) (m M, ok bool) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	m, ok := x.items[name]
+	p, ok := seek(&x.list, name)
+	if ok {
+		m = x.list.at(p).m
+	}
 	return m, ok
 }
 
@@ -49,29 +56,52 @@ func (x *Index[M]) Get(name string) (M, bool) {
 func (x *Index[M]) Len() int {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return len(x.items)
+	return x.list.length
 }
+
+// A lock is held for so many matches, or names looked at, and then let go.
+const (
+	batchMost = 64
+	looksMost = 256
+)
 
 // Match calls yield for each message whose name the filter matches, in the
-// order of the names' bytes, until yield returns false. No lock is held
-// meanwhile: yield may use the index.
+// order of the names' bytes, until yield returns false.
+//
+// No lock is held while yield runs, which may use the index. A message that is
+// set or deleted meanwhile may come or not, in its old or new form; any other
+// one comes exactly once. The memory that Match takes does not depend on the
+// number of messages.
 func (x *Index[M]) Match(filter string, yield func(name string, m M) bool) {
-	for _, name := range x.names(filter) {
-		if m, ok := x.Get(name); ok && !yield(name, m) {
-			return
+	s := scan{filter: filter}
+	s.start()
+	var batch [batchMost]item[M]
+	for !s.done {
+		for _, it := range batch[:x.collect(&s, batch[:])] {
+			if !yield(it.name, it.m) {
+				return
+			}
 		}
 	}
 }
 
-func (x *Index[M]) names(filter string) []string {
+// collect moves the scan on and returns the number of matches put into batch.
+func (x *Index[M]) collect(s *scan, batch []item[M]) (n int) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	var names []string
-	for name := range x.items {
-		if topic.Match(filter, name) {
-			names = append(names, name)
+	p, _ := seek(&x.list, s.from)
+	for range looksMost {
+		it := x.list.at(p)
+		if it == nil {
+			s.done = true
+		} else if s.check(it.name) {
+			batch[n] = *it
+			n++
 		}
+		if s.done || n == len(batch) {
+			return n
+		}
+		p = x.list.advance(p, s.from)
 	}
-	slices.SortFunc(names, strings.Compare)
-	return names
+	return n
 }

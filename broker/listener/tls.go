@@ -1,0 +1,111 @@
+// Package listener makes what a port needs besides its socket: the TLS
+// configuration, read from files that are renewed while the broker runs.
+package listener
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+	"os"
+
+	"github.com/godwit-mqtt/godwit/broker/config"
+)
+
+// TLS is the configuration of one listener as its files were at a moment.
+type TLS struct {
+	Config *tls.Config
+	// Certificate is the leaf that is served.
+	Certificate *x509.Certificate
+	fingerprint [sha256.Size]byte
+}
+
+// LoadTLS reads the files of c. Where they hold what they held for old, which
+// may be nil, it returns old: its session tickets stay good.
+func LoadTLS(c *config.TLS, old *TLS) (*TLS, error) {
+	m, err := readMaterial(c)
+	if err != nil {
+		return nil, err
+	}
+	if sum := m.fingerprint(c); old != nil && old.fingerprint == sum {
+		return old, nil
+	}
+	return m.build(c)
+}
+
+// SHA256 returns the fingerprint of the certificate that is served, in hex.
+func (t *TLS) SHA256() string {
+	sum := sha256.Sum256(t.Certificate.Raw)
+	return hex.EncodeToString(sum[:])
+}
+
+// material is the content of a listener's files.
+type material struct{ cert, key, clientCA []byte }
+
+func readMaterial(c *config.TLS) (m material, err error) {
+	if m.cert, err = os.ReadFile(c.CertFile); err != nil {
+		return m, fmt.Errorf("read certificate: %w", err)
+	}
+	if m.key, err = os.ReadFile(c.KeyFile); err != nil {
+		return m, fmt.Errorf("read private key: %w", err)
+	}
+	if wantsClientCA(c) {
+		if m.clientCA, err = os.ReadFile(c.ClientCAFile); err != nil {
+			return m, fmt.Errorf("read client CA: %w", err)
+		}
+	}
+	return m, nil
+}
+
+func wantsClientCA(c *config.TLS) bool {
+	return c.ClientAuth == config.ClientAuthOptional || c.ClientAuth == config.ClientAuthRequired
+}
+
+func (m *material) fingerprint(c *config.TLS) (sum [sha256.Size]byte) {
+	h := sha256.New()
+	for _, part := range [][]byte{m.cert, m.key, m.clientCA, []byte(c.ClientAuth), []byte(c.MinVersion)} {
+		s := sha256.Sum256(part)
+		h.Write(s[:])
+	}
+	h.Sum(sum[:0])
+	return sum
+}
+
+func (m *material) build(c *config.TLS) (*TLS, error) {
+	pair, err := tls.X509KeyPair(m.cert, m.key)
+	if err != nil {
+		return nil, fmt.Errorf("certificate %s and key %s: %w", c.CertFile, c.KeyFile, err)
+	}
+	t := &TLS{
+		Certificate: pair.Leaf,
+		fingerprint: m.fingerprint(c),
+		Config: &tls.Config{
+			Certificates: []tls.Certificate{pair},
+			MinVersion:   tls.VersionTLS12,
+			// A broker writes in bursts of many small messages: full records
+			// from the start cost less than quick first bytes save.
+			DynamicRecordSizingDisabled: true,
+		},
+	}
+	if c.MinVersion == "1.3" {
+		t.Config.MinVersion = tls.VersionTLS13
+	}
+	return t, m.verifyClients(c, t.Config)
+}
+
+func (m *material) verifyClients(c *config.TLS, out *tls.Config) error {
+	if !wantsClientCA(c) {
+		return nil
+	}
+	out.ClientCAs = x509.NewCertPool()
+	if !out.ClientCAs.AppendCertsFromPEM(bytes.TrimSpace(m.clientCA)) {
+		return fmt.Errorf("client CA %s holds no certificate in PEM", c.ClientCAFile)
+	}
+	out.ClientAuth = tls.VerifyClientCertIfGiven
+	if c.ClientAuth == config.ClientAuthRequired {
+		out.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	return nil
+}

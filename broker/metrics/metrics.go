@@ -1,0 +1,91 @@
+// Package metrics counts what the broker does, for Prometheus and for the
+// broker's own $SYS topics.
+//
+// An event loop counts in a Counts of its own with plain additions, and adds it
+// to the totals once a round, so that counting costs a message next to nothing.
+package metrics
+
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Counter names one of the totals.
+type Counter int
+
+// The totals.
+const (
+	BytesReceived Counter = iota
+	BytesSent
+	PacketsReceived
+	PacketsSent
+	PublishReceivedQoS0 // + 1, + 2 for the other qualities of service
+	PublishReceivedQoS1
+	PublishReceivedQoS2
+	PublishSentQoS0 // + 1, + 2 for the other qualities of service
+	PublishSentQoS1
+	PublishSentQoS2
+	DroppedQueueFull
+	DroppedSlowConsumer
+	DroppedTooLarge
+	DroppedExpired
+	ConnectionsAccepted
+	ConnectionsRefused
+	ConnectionsClosed
+	ProtocolErrors
+	counters
+)
+
+// Counts are the additions of one event loop since it last told Metrics.
+type Counts [counters]uint64
+
+// Gauges are read when somebody asks.
+type Gauges struct {
+	Connections, Sessions, Subscriptions, Retained, RetainedBytes func() float64
+}
+
+// Metrics holds the totals of one broker. It is a prometheus.Collector.
+type Metrics struct {
+	totals [counters]atomic.Uint64
+	gauges atomic.Pointer[Gauges]
+	denied *prometheus.CounterVec
+	logins *prometheus.CounterVec
+}
+
+// New returns metrics that are all zero.
+func New() *Metrics {
+	return &Metrics{
+		denied: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "godwit_authorization_denied_total",
+			Help: "Publishes and subscriptions refused by the topic ACLs.",
+		}, []string{"user", "action"}),
+		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "godwit_connect_refused_total",
+			Help: "CONNECT packets refused, by the reason of the answer.",
+		}, []string{"reason"}),
+	}
+}
+
+// Add takes over c and empties it.
+func (m *Metrics) Add(c *Counts) {
+	for i, n := range c {
+		if n != 0 {
+			m.totals[i].Add(n)
+			c[i] = 0
+		}
+	}
+}
+
+// Total returns one of the totals.
+func (m *Metrics) Total(c Counter) uint64 { return m.totals[c].Load() }
+
+// SetGauges tells where the gauges are read.
+func (m *Metrics) SetGauges(g Gauges) { m.gauges.Store(&g) }
+
+// Denied counts a refusal by the topic ACLs. user is empty for anonymous
+// clients.
+func (m *Metrics) Denied(user, action string) { m.denied.WithLabelValues(user, action).Inc() }
+
+// Refused counts a CONNECT that was refused.
+func (m *Metrics) Refused(reason string) { m.logins.WithLabelValues(reason).Inc() }

@@ -1,0 +1,80 @@
+package metrics
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// series maps a total to its Prometheus time series.
+type series struct {
+	desc   *prometheus.Desc
+	labels []string
+}
+
+func described(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("godwit_"+name, help, labels, nil)
+}
+
+var (
+	descBytesReceived   = described("bytes_received_total", "Bytes of control packets received.")
+	descBytesSent       = described("bytes_sent_total", "Bytes of control packets sent.")
+	descPacketsReceived = described("packets_received_total", "Control packets received.")
+	descPacketsSent     = described("packets_sent_total", "Control packets sent.")
+	descReceived        = described("messages_received_total", "PUBLISH packets received.", "qos")
+	descSent            = described("messages_sent_total", "PUBLISH packets sent.", "qos")
+	descDropped         = described("messages_dropped_total", "Messages that were not delivered to a session.", "reason")
+	descAccepted        = described("connections_accepted_total", "Network connections accepted.")
+	descRefused         = described("connections_refused_total", "Network connections refused before MQTT was spoken.")
+	descClosed          = described("connections_closed_total", "Network connections that ended.")
+	descErrors          = described("protocol_errors_total", "Connections ended for breaking the protocol.")
+	descConnections     = described("connections", "Clients that are connected.")
+	descSessions        = described("sessions", "Sessions, connected or not.")
+	descSubscriptions   = described("subscriptions", "Subscriptions of all sessions.")
+	descRetained        = described("retained_messages", "Retained messages.")
+	descRetainedBytes   = described("retained_bytes", "Bytes of retained messages.")
+)
+
+var totals = [counters]series{
+	BytesReceived:       {descBytesReceived, nil},
+	BytesSent:           {descBytesSent, nil},
+	PacketsReceived:     {descPacketsReceived, nil},
+	PacketsSent:         {descPacketsSent, nil},
+	PublishReceivedQoS0: {descReceived, []string{"0"}},
+	PublishReceivedQoS1: {descReceived, []string{"1"}},
+	PublishReceivedQoS2: {descReceived, []string{"2"}},
+	PublishSentQoS0:     {descSent, []string{"0"}},
+	PublishSentQoS1:     {descSent, []string{"1"}},
+	PublishSentQoS2:     {descSent, []string{"2"}},
+	DroppedQueueFull:    {descDropped, []string{"queue_full"}},
+	DroppedSlowConsumer: {descDropped, []string{"slow_consumer"}},
+	DroppedTooLarge:     {descDropped, []string{"too_large"}},
+	DroppedExpired:      {descDropped, []string{"expired"}},
+	ConnectionsAccepted: {descAccepted, nil},
+	ConnectionsRefused:  {descRefused, nil},
+	ConnectionsClosed:   {descClosed, nil},
+	ProtocolErrors:      {descErrors, nil},
+}
+
+// Describe implements prometheus.Collector.
+func (m *Metrics) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, ch) }
+
+// Collect implements prometheus.Collector.
+func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
+	for i, s := range totals {
+		ch <- prometheus.MustNewConstMetric(s.desc, prometheus.CounterValue, float64(m.totals[i].Load()), s.labels...)
+	}
+	m.denied.Collect(ch)
+	m.logins.Collect(ch)
+	if g := m.gauges.Load(); g != nil {
+		g.collect(ch)
+	}
+}
+
+func (g *Gauges) collect(ch chan<- prometheus.Metric) {
+	for desc, read := range map[*prometheus.Desc]func() float64{
+		descConnections:   g.Connections,
+		descSessions:      g.Sessions,
+		descSubscriptions: g.Subscriptions,
+		descRetained:      g.Retained,
+		descRetainedBytes: g.RetainedBytes,
+	} {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, read())
+	}
+}

@@ -1,0 +1,214 @@
+package router
+
+import (
+	"github.com/godwit-mqtt/godwit/broker/metrics"
+	"github.com/godwit-mqtt/godwit/broker/packet"
+	"github.com/godwit-mqtt/godwit/broker/session"
+	"github.com/godwit-mqtt/godwit/broker/store"
+	"github.com/godwit-mqtt/godwit/broker/topic"
+)
+
+// deliverTo hands p to one subscriber at the right quality of service
+// [MQTT-3.8.4-8].
+func (w *Worker) deliverTo(e *topic.Entry[*Subscriber], p *packet.Publish, ids []uint32) {
+	s := e.Subscriber
+	q := min(p.QoS, packet.QoS(e.QoS))
+	retain := p.Retain && e.RetainAsPublished // [MQTT-3.3.1-12], [MQTT-3.3.1-13]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case q == packet.QoS0:
+		w.sendQoS0(s, retain, ids)
+	case s.link != nil && s.session.Ready() && !s.link.Congested():
+		w.sendTracked(s, p, q, retain, ids)
+	case s.link != nil || s.session.Durable && !s.ended:
+		w.enqueue(s, w.delivery(s, p, q, retain, ids))
+	}
+}
+
+// encoded returns the bytes for s, or nil where s does not accept a packet of
+// that size [MQTT-3.1.2-25].
+func (w *Worker) encoded(s *Subscriber, q packet.QoS, retain bool, ids []uint32) (frame []byte, idAt int) {
+	if len(ids) > 0 && s.version == packet.V5 {
+		frame, idAt = w.frames.withIDs(q, retain, ids)
+	} else {
+		frame, idAt = w.frames.get(s.version, q, retain)
+	}
+	if s.maxPacket > 0 && len(frame) > s.maxPacket {
+		w.dropped(metrics.DroppedTooLarge)
+		return nil, 0
+	}
+	return frame, idAt
+}
+
+func (w *Worker) sendQoS0(s *Subscriber, retain bool, ids []uint32) {
+	if s.link == nil {
+		return
+	}
+	if s.link.Full() {
+		w.dropped(metrics.DroppedSlowConsumer)
+		return
+	}
+	if frame, _ := w.encoded(s, packet.QoS0, retain, ids); frame != nil {
+		w.Counts[metrics.PublishSentQoS0]++
+		s.link.Write(w, frame)
+	}
+}
+
+// sendTracked sends at once a message whose acknowledgement is waited for.
+func (w *Worker) sendTracked(s *Subscriber, p *packet.Publish, q packet.QoS, retain bool, ids []uint32) {
+	frame, idAt := w.encoded(s, q, retain, ids)
+	if frame == nil {
+		return
+	}
+	var kept *session.Delivery
+	if s.session.Durable {
+		kept = w.delivery(s, p, q, retain, ids)
+	}
+	packet.PutID(frame, idAt, s.session.Send(q, kept))
+	w.Counts[metrics.PublishSentQoS0+metrics.Counter(q)]++
+	s.link.Write(w, frame)
+}
+
+// delivery makes p last for s, in the store too if s does.
+func (w *Worker) delivery(s *Subscriber, p *packet.Publish, q packet.QoS, retain bool, ids []uint32) *session.Delivery {
+	d := &session.Delivery{Message: w.message(p), QoS: q, Retain: retain}
+	if len(ids) > 0 {
+		d.IDs = append([]uint32(nil), ids...)
+	}
+	w.persist(s, d)
+	return d
+}
+
+func (w *Worker) persist(s *Subscriber, d *session.Delivery) {
+	if store.Durable(d.QoS, &s.session) {
+		d.Seq = s.session.NextSeq()
+		w.batch.Deliveries = append(w.batch.Deliveries, store.Delivery{ClientID: s.ClientID, Delivery: d})
+	}
+}
+
+// complete takes a delivery out of the store.
+func (w *Worker) complete(s *Subscriber, d *session.Delivery) {
+	if d != nil && d.Seq != 0 {
+		w.batch.Done = append(w.batch.Done, store.Done{ClientID: s.ClientID, Seq: d.Seq})
+	}
+}
+
+// enqueue lets d wait in its session, within the limits. The Subscriber is
+// locked.
+func (w *Worker) enqueue(s *Subscriber, d *session.Delivery) {
+	result := s.session.Enqueue(d, func(old *session.Delivery) {
+		w.dropped(metrics.DroppedQueueFull)
+		w.complete(s, old)
+	})
+	if result != session.QueueFull {
+		return
+	}
+	w.dropped(metrics.DroppedQueueFull)
+	w.complete(s, d)
+	if s.overflow == Disconnect && s.link != nil {
+		s.link.Kick(packet.ReasonQuotaExceeded, "too many messages are waiting for this client")
+	}
+}
+
+// pump sends what waits, as far as the window and the connection have room. The
+// Subscriber is locked.
+func (w *Worker) pump(s *Subscriber) {
+	for s.link != nil && !s.link.Congested() {
+		d, id := s.session.Next()
+		if d == nil {
+			return
+		}
+		w.sendDelivery(s, d, id, false)
+	}
+}
+
+// sendDelivery sends a delivery that waited, or once more after a reconnect. One
+// that expired, or is too large for this client, is complete instead
+// [MQTT-3.3.2-5].
+func (w *Worker) sendDelivery(s *Subscriber, d *session.Delivery, id uint16, dup bool) {
+	reason := metrics.DroppedExpired
+	if !d.Expired(w.Now) || dup {
+		if w.writeDelivery(s, d, id, dup) {
+			return
+		}
+		reason = metrics.DroppedTooLarge
+	}
+	w.dropped(reason)
+	if id != 0 {
+		s.session.Discard(id)
+	}
+	w.complete(s, d)
+}
+
+func (w *Worker) writeDelivery(s *Subscriber, d *session.Delivery, id uint16, dup bool) bool {
+	p := &w.outgoing
+	d.Fill(p, w.Now)
+	p.QoS, p.Retain, p.ID, p.Dup = d.QoS, d.Retain, id, dup
+	for _, sub := range d.IDs {
+		p.Properties.AddSubscriptionID(sub)
+	}
+	w.scratch, _ = p.AppendFrame(w.scratch[:0], s.version)
+	if s.maxPacket > 0 && len(w.scratch) > s.maxPacket {
+		return false
+	}
+	w.Counts[metrics.PublishSentQoS0+metrics.Counter(d.QoS)]++
+	s.link.Write(w, w.scratch)
+	return true
+}
+
+// Drained lets waiting messages go on after link was congested.
+func (w *Worker) Drained(s *Subscriber, link Link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.link == link {
+		w.pump(s)
+	}
+}
+
+// Acknowledge takes a PUBACK, PUBREC or PUBCOMP that came over link, and sends
+// what it made room for. known is false where no such exchange is under way.
+func (w *Worker) Acknowledge(s *Subscriber, link Link, t packet.Type, id uint16, reason packet.ReasonCode) (known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.link != link {
+		return true // the session was taken over: nobody is interested
+	}
+	done, known := s.session.Acknowledge(t, id, reason)
+	if !known {
+		return t == packet.TypePubrec && s.session.Released(id)
+	}
+	w.complete(s, done)
+	w.pump(s)
+	return true
+}
+
+// Receive takes the identifier of a QoS 2 PUBLISH; see session.Session.Receive.
+func (w *Worker) Receive(s *Subscriber, id uint16) (isNew bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	isNew = s.session.Receive(id)
+	if isNew && s.session.Durable {
+		w.batch.Received = append(w.batch.Received, store.Identifier{ClientID: s.ClientID, ID: id})
+	}
+	return isNew
+}
+
+// Received returns the number of QoS 2 messages that the client has not
+// released.
+func (s *Subscriber) Received() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.session.Received()
+}
+
+// Release takes a PUBREL; see session.Session.Release.
+func (w *Worker) Release(s *Subscriber, id uint16) (known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known = s.session.Release(id)
+	if known && s.session.Durable {
+		w.batch.Released = append(w.batch.Released, store.Identifier{ClientID: s.ClientID, ID: id})
+	}
+	return known
+}

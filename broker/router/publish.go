@@ -1,0 +1,300 @@
+package router
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/godwit-mqtt/godwit/broker/auth"
+	"github.com/godwit-mqtt/godwit/broker/metrics"
+	"github.com/godwit-mqtt/godwit/broker/packet"
+	"github.com/godwit-mqtt/godwit/broker/session"
+	"github.com/godwit-mqtt/godwit/broker/topic"
+)
+
+// Publisher is the publishing side of a connection: who it is, and what was
+// decided for the topic that it used last.
+type Publisher struct {
+	*Subscriber
+	Version packet.Version
+
+	route    *route
+	acl      *auth.ACL
+	decision auth.PublishDecision
+}
+
+// Publish authorizes p, which came from a client, and delivers it. raw is the
+// whole packet as received, or nil; p and raw are not kept. It returns the
+// reason code for the client: below 0x80 the message was taken, with
+// ReasonTopicNameInvalid the client broke the protocol.
+func (w *Worker) Publish(from *Publisher, p *packet.Publish, raw []byte) packet.ReasonCode {
+	route, ok := w.routeOf(from, p.Topic)
+	if !ok {
+		return packet.ReasonTopicNameInvalid
+	}
+	if !from.permits(p) {
+		w.r.metrics.Denied(from.Principal().Username, "publish")
+		return packet.ReasonNotAuthorized
+	}
+	return w.deliver(from.Subscriber, route, p, from.Version, raw)
+}
+
+// PublishMessage delivers a message that no connection stands behind: a will
+// or one of the broker's own.
+func (w *Worker) PublishMessage(m *session.Message) packet.ReasonCode {
+	var p packet.Publish
+	m.Fill(&p, w.Now)
+	p.QoS, p.Retain = m.QoS, m.Retain
+	route, ok := w.lookup(p.Topic)
+	if !ok {
+		return packet.ReasonTopicNameInvalid
+	}
+	return w.deliver(nil, route, &p, packet.V5, nil)
+}
+
+// permits judges p by the decision for its topic.
+func (from *Publisher) permits(p *packet.Publish) bool {
+	return from.decision.Permits(byte(p.QoS), p.Retain)
+}
+
+// routeOf finds the route of a topic, and brings the publisher's decision up to
+// it.
+func (w *Worker) routeOf(from *Publisher, name []byte) (*route, bool) {
+	rt, acl := from.route, from.Subscriber.acl.Load()
+	if rt != nil && from.acl == acl && rt.topic == string(name) {
+		w.refresh(rt)
+		return rt, true
+	}
+	rt, ok := w.lookup(name)
+	if !ok {
+		return nil, false
+	}
+	if rt.acl != acl {
+		rt.acl, rt.decision = acl, decide(acl, name)
+	}
+	from.route, from.acl, from.decision = rt, acl, rt.decision
+	return rt, true
+}
+
+// decide asks the ACL. Topics that the broker publishes itself are its own
+// [MQTT-4.7.2-1].
+func decide(acl *auth.ACL, name []byte) auth.PublishDecision {
+	if bytes.HasPrefix(name, []byte("$SYS/")) {
+		return auth.PublishDecision{}
+	}
+	return acl.Publish(name)
+}
+
+// route is what is known of a topic name: where its messages go, and what was
+// decided for the client that published to it last.
+type route struct {
+	topic      string
+	generation uint64 // of the index
+	epoch      uint64 // of the router
+	result     topic.Result[*Subscriber]
+
+	acl      *auth.ACL
+	decision auth.PublishDecision
+}
+
+// routes caches the routes of the topics in use. When the young generation is
+// full it becomes the old one; what is used again in the meantime moves over.
+type routes struct{ young, old map[string]*route }
+
+const routesKept = 1 << 15
+
+func (c *routes) get(name []byte) *route {
+	if rt := c.young[string(name)]; rt != nil {
+		return rt
+	}
+	rt := c.old[string(name)]
+	if rt != nil {
+		c.put(rt)
+	}
+	return rt
+}
+
+func (c *routes) put(rt *route) {
+	if c.young == nil || len(c.young) >= routesKept {
+		c.young, c.old = make(map[string]*route), c.young
+	}
+	c.young[rt.topic] = rt
+}
+
+// lookup returns the route of a valid topic name.
+func (w *Worker) lookup(name []byte) (*route, bool) {
+	rt := w.routes.get(name)
+	if rt == nil {
+		if topic.ValidateName(name) != nil {
+			return nil, false
+		}
+		rt = &route{topic: string(name)}
+		w.match(rt)
+		w.routes.put(rt)
+		return rt, true
+	}
+	w.refresh(rt)
+	return rt, true
+}
+
+// refresh matches again if subscriptions or rights have changed.
+func (w *Worker) refresh(rt *route) {
+	if rt.generation != w.r.index.Generation() || rt.epoch != w.r.epoch.Load() {
+		w.match(rt)
+	}
+}
+
+func (w *Worker) match(rt *route) {
+	// Read before matching: a change in between makes the route stale again.
+	rt.generation, rt.epoch = w.r.index.Generation(), w.r.epoch.Load()
+	name := append(w.scratch[:0], rt.topic...)
+	w.scratch = name
+	w.r.index.Match(name, &w.matches)
+	rt.result = w.matches.Clone()
+	rt.result.Entries = receivers(rt.result.Entries, name, rt.result.Extra)
+}
+
+// receivers takes out those who may not receive on this topic, because a rule
+// denies a part of what they subscribed to.
+func receivers(entries []topic.Entry[*Subscriber], name []byte, extra []topic.ExtraID) []topic.Entry[*Subscriber] {
+	for i := range entries {
+		if !mayReceive(entries[i].Subscriber, name) {
+			// Extra refers to positions, so the place stays, empty.
+			entries[i].Subscriber = nil
+		}
+	}
+	if len(extra) > 0 {
+		return entries
+	}
+	kept := entries[:0]
+	for _, e := range entries {
+		if e.Subscriber != nil {
+			kept = append(kept, e)
+		}
+	}
+	return kept
+}
+
+func mayReceive(s *Subscriber, name []byte) bool {
+	acl := s.acl.Load()
+	return acl == nil || !acl.FiltersReceive() || acl.Receive(name)
+}
+
+func mayReceiveShared(s *Subscriber, group string, name []byte) bool {
+	acl := s.acl.Load()
+	return acl == nil || !acl.FiltersReceiveShared() || acl.ReceiveShared(group, name)
+}
+
+// deliver hands p to everybody on the route, and keeps it if it is retained.
+func (w *Worker) deliver(from *Subscriber, rt *route, p *packet.Publish, v packet.Version, raw []byte) packet.ReasonCode {
+	w.frames.reset(p, v, raw)
+	if p.Retain {
+		if reason := w.retain(p); reason.IsError() {
+			return reason
+		}
+	}
+	for i := range rt.result.Entries {
+		e := &rt.result.Entries[i]
+		if e.Subscriber == nil || e.NoLocal && e.Subscriber == from {
+			continue // [MQTT-3.8.3-3]
+		}
+		w.deliverTo(e, p, w.entryIDs(rt, i))
+	}
+	for _, g := range rt.result.Shared {
+		if e := w.pick(g, p); e != nil {
+			w.ids = w.ids[:0]
+			if e.ID != 0 {
+				w.ids = append(w.ids, e.ID)
+			}
+			w.deliverTo(e, p, w.ids)
+		}
+	}
+	if len(rt.result.Entries)+len(rt.result.Shared) == 0 {
+		return packet.ReasonNoMatchingSubscribers
+	}
+	return packet.ReasonSuccess
+}
+
+// entryIDs returns the subscription identifiers of one entry, nil in the common
+// case that there are none.
+func (w *Worker) entryIDs(rt *route, i int) []uint32 {
+	if rt.result.Entries[i].ID == 0 && len(rt.result.Extra) == 0 {
+		return nil
+	}
+	w.ids = rt.result.AppendIDs(w.ids[:0], i)
+	return w.ids
+}
+
+// pick chooses the member of a shared subscription who gets p: in turn, those
+// who are connected before those who are not. It is nil if nobody can have it.
+func (w *Worker) pick(g *topic.SharedGroup[*Subscriber], p *packet.Publish) *topic.Entry[*Subscriber] {
+	members := g.Members()
+	if len(members) == 0 {
+		return nil
+	}
+	first := int(g.Next() % uint32(len(members)))
+	var offline *topic.Entry[*Subscriber]
+	for i := range members {
+		e := &members[(first+i)%len(members)]
+		switch {
+		case !mayReceiveShared(e.Subscriber, g.Name(), p.Topic):
+		case e.Subscriber.online.Load():
+			return e
+		case offline == nil:
+			offline = e
+		}
+	}
+	return offline
+}
+
+// message returns p as one that may be kept, made once for all who keep it.
+func (w *Worker) message(p *packet.Publish) *session.Message {
+	if w.frames.message == nil {
+		w.frames.message = session.NewMessage(p, w.Now)
+	}
+	return w.frames.message
+}
+
+// retain keeps p as its topic's retained message, or removes the one that is
+// there [MQTT-3.3.1-5], [MQTT-3.3.1-6], [MQTT-3.3.1-7].
+func (w *Worker) retain(p *packet.Publish) packet.ReasonCode {
+	m := w.message(p)
+	if !w.r.retained.admits(m, w.r.limits.Load()) {
+		return packet.ReasonQuotaExceeded
+	}
+	w.r.retained.put(m)
+	if !strings.HasPrefix(m.Topic, "$SYS/") {
+		w.batch.Retained = append(w.batch.Retained, m)
+	}
+	return packet.ReasonSuccess
+}
+
+// admits reports whether m fits the limits.
+func (x *retained) admits(m *session.Message, l *Limits) bool {
+	if len(m.Payload) == 0 {
+		return true
+	}
+	old, had := x.Get(m.Topic)
+	grows := int64(m.Size())
+	if had {
+		grows -= int64(old.Size())
+	}
+	return (had || l.RetainedMessages == 0 || x.Len() < l.RetainedMessages) &&
+		(l.RetainedBytes == 0 || grows <= 0 || x.bytes.Load()+grows <= l.RetainedBytes)
+}
+
+func (x *retained) put(m *session.Message) {
+	var old *session.Message
+	var had bool
+	if len(m.Payload) == 0 {
+		old, had = x.Delete(m.Topic)
+	} else {
+		old, had = x.Set(m.Topic, m)
+		x.bytes.Add(int64(m.Size()))
+	}
+	if had {
+		x.bytes.Add(-int64(old.Size()))
+	}
+}
+
+// dropped counts a message that was not delivered.
+func (w *Worker) dropped(c metrics.Counter) { w.Counts[c]++ }

@@ -1,0 +1,121 @@
+package router
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/godwit-mqtt/godwit/broker/auth"
+	"github.com/godwit-mqtt/godwit/broker/metrics"
+	"github.com/godwit-mqtt/godwit/broker/retain"
+	"github.com/godwit-mqtt/godwit/broker/session"
+	"github.com/godwit-mqtt/godwit/broker/store"
+	"github.com/godwit-mqtt/godwit/broker/topic"
+)
+
+// Limits bound what the router keeps. Zero is no limit.
+type Limits struct {
+	RetainedMessages int
+	RetainedBytes    int64
+	// SubscriptionsPerClient, unless the user has a limit of its own.
+	SubscriptionsPerClient int
+	// MaxQoS that a subscription is granted.
+	MaxQoS byte
+}
+
+// Router is shared by all Workers of a broker.
+type Router struct {
+	index    *topic.Index[*Subscriber]
+	retained retained
+	sessions registry
+	timers   timers
+	store    store.Store
+	metrics  *metrics.Metrics
+	limits   atomic.Pointer[Limits]
+	access   atomic.Pointer[auth.Snapshot]
+	// epoch changes with access, and drops what was cached of its decisions.
+	epoch atomic.Uint64
+}
+
+// retained is the index of retained messages with its size in bytes.
+type retained struct {
+	retain.Index[*session.Message]
+	bytes atomic.Int64
+}
+
+// New returns a router with no session over st. Load comes next.
+func New(st store.Store, m *metrics.Metrics, access *auth.Snapshot, l Limits) *Router {
+	r := &Router{index: topic.NewIndex[*Subscriber](), store: st, metrics: m}
+	r.sessions.init()
+	r.access.Store(access)
+	r.limits.Store(&l)
+	return r
+}
+
+// SetLimits replaces the limits for what comes.
+func (r *Router) SetLimits(l Limits) { r.limits.Store(&l) }
+
+// Sessions returns the number of sessions, connected or not.
+func (r *Router) Sessions() int { return int(r.sessions.count.Load()) }
+
+// Connected returns the number of sessions that have a connection.
+func (r *Router) Connected() int { return int(r.sessions.connected.Load()) }
+
+// Subscriptions returns the number of subscriptions.
+func (r *Router) Subscriptions() int { return int(r.sessions.subscriptions.Load()) }
+
+// Retained returns the number of retained messages and their bytes.
+func (r *Router) Retained() (messages int, bytes int64) {
+	return r.retained.Len(), r.retained.bytes.Load()
+}
+
+// Load takes over what the store kept. It is called once, before any Worker
+// runs. Sessions whose user is gone, and what has expired, end here.
+func (r *Router) Load(now time.Time) error { return r.store.Load(&loader{r: r, now: now}) }
+
+// loader is the store.Loader of a router.
+type loader struct {
+	r   *Router
+	now time.Time
+	sub *Subscriber // the one loaded last
+}
+
+// LoadSession implements store.Loader.
+func (l *loader) LoadSession(rec store.Session) error {
+	if rec.Disconnected.IsZero() {
+		rec.Disconnected = l.now // the process ended with the connection open
+	}
+	s := &Subscriber{
+		ClientID:     rec.ClientID,
+		principal:    auth.Principal{Username: rec.Username, Anonymous: rec.Anonymous, ClientID: rec.ClientID},
+		disconnected: rec.Disconnected,
+		will:         rec.Will,
+		session:      session.Session{Durable: true, Expiry: rec.Expiry},
+	}
+	for _, id := range rec.Received {
+		s.session.Receive(id)
+	}
+	l.sub = s
+	l.r.sessions.add(s)
+	s.acl.Store(l.r.access.Load().ACL(s.principal))
+	for _, sub := range rec.Subscriptions {
+		l.r.subscribe(s, sub)
+	}
+	l.r.schedule(s)
+	return nil
+}
+
+// LoadDelivery implements store.Loader.
+func (l *loader) LoadDelivery(clientID string, d *session.Delivery) error {
+	if l.sub != nil && l.sub.ClientID == clientID {
+		l.sub.session.Restore(d)
+	}
+	return nil
+}
+
+// LoadRetained implements store.Loader.
+func (l *loader) LoadRetained(m *session.Message) error {
+	if !m.Expired(l.now) {
+		l.r.retained.put(m)
+	}
+	return nil
+}

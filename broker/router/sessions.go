@@ -1,0 +1,285 @@
+package router
+
+import (
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/godwit-mqtt/godwit/broker/auth"
+	"github.com/godwit-mqtt/godwit/broker/packet"
+	"github.com/godwit-mqtt/godwit/broker/session"
+	"github.com/godwit-mqtt/godwit/broker/store"
+)
+
+// registry holds all sessions by client identifier [MQTT-3.1.3-2].
+type registry struct {
+	seed   maphash.Seed
+	shards [64]shard
+
+	count, connected, subscriptions atomic.Int64
+}
+
+type shard struct {
+	mu   sync.Mutex
+	byID map[string]*Subscriber
+}
+
+func (g *registry) init() {
+	g.seed = maphash.MakeSeed()
+	for i := range g.shards {
+		g.shards[i].byID = map[string]*Subscriber{}
+	}
+}
+
+func (g *registry) shard(clientID string) *shard {
+	return &g.shards[maphash.String(g.seed, clientID)%uint64(len(g.shards))]
+}
+
+func (g *registry) add(s *Subscriber) {
+	sh := g.shard(s.ClientID)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	g.put(sh, s)
+}
+
+// put adds s to its shard, which is locked.
+func (g *registry) put(sh *shard, s *Subscriber) {
+	sh.byID[s.ClientID] = s
+	g.count.Add(1)
+}
+
+// all returns the sessions of this moment.
+func (g *registry) all() []*Subscriber {
+	var all []*Subscriber
+	for i := range g.shards {
+		sh := &g.shards[i]
+		sh.mu.Lock()
+		for _, s := range sh.byID {
+			all = append(all, s)
+		}
+		sh.mu.Unlock()
+	}
+	return all
+}
+
+// Connect is what a client that has authenticated asks for.
+type Connect struct {
+	Principal auth.Principal
+	Link      Link
+	Version   packet.Version
+	// CleanStart discards an existing session [MQTT-3.1.2-4].
+	CleanStart bool
+	// Expiry is how long the session outlives its connection; at 0 it ends
+	// with it.
+	Expiry time.Duration
+	// Window is the number of unacknowledged messages that the client takes.
+	Window int
+	// MaxPacket is the largest packet that the client takes, in bytes; 0 is no
+	// limit.
+	MaxPacket int
+	Limits    session.Limits
+	Overflow  Overflow
+	// Will is published when the connection ends other than by a DISCONNECT
+	// that deletes it; nil is none.
+	Will      *session.Message
+	WillDelay time.Duration
+}
+
+// Connect gives the connection its session, taken over from another connection
+// of the same client if there is one [MQTT-3.1.4-3]. It fails with a reason
+// where the session belongs to somebody else. The CONNACK follows, and then
+// Resume.
+func (w *Worker) Connect(c *Connect) (s *Subscriber, present bool, reason packet.ReasonCode) {
+	s, present, wills, reason := w.attach(c)
+	for _, m := range wills {
+		w.PublishMessage(m)
+	}
+	return s, present, reason
+}
+
+func (w *Worker) attach(c *Connect) (s *Subscriber, present bool, wills []*session.Message, reason packet.ReasonCode) {
+	g := &w.r.sessions
+	sh := g.shard(c.Principal.ClientID)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	s = sh.byID[c.Principal.ClientID]
+	if s != nil {
+		if s, wills, reason = w.takeOver(sh, s, c); reason.IsError() {
+			return nil, false, nil, reason
+		}
+	}
+	present = s != nil
+	if !present {
+		s = &Subscriber{ClientID: c.Principal.ClientID}
+		g.put(sh, s)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !w.join(s, c) {
+		if !present {
+			w.end(sh, s)
+		}
+		return nil, false, wills, packet.ReasonNotAuthorized
+	}
+	return s, present, wills, packet.ReasonSuccess
+}
+
+// takeOver parts an existing session from its connection. It returns the
+// session if the client goes on with it, and the wills that are due.
+func (w *Worker) takeOver(sh *shard, s *Subscriber, c *Connect) (*Subscriber, []*session.Message, packet.ReasonCode) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !sameOwner(s.principal, c.Principal) {
+		return nil, nil, packet.ReasonClientIdentifierNotValid
+	}
+	goesOn := s.session.Durable && !c.CleanStart
+	var wills []*session.Message
+	if s.link != nil {
+		s.link.Kick(packet.ReasonSessionTakenOver, "another connection uses this client identifier")
+		wills = w.detach(s)
+	}
+	if goesOn {
+		s.will = nil
+		return s, wills, packet.ReasonSuccess
+	}
+	return nil, append(wills, w.end(sh, s)...), packet.ReasonSuccess
+}
+
+// sameOwner: a session belongs to a user, and is never handed to another one.
+func sameOwner(a, b auth.Principal) bool {
+	return a.Username == b.Username && a.Anonymous == b.Anonymous
+}
+
+// join connects s, which is locked. It fails where the access rules changed
+// since the client was authenticated, and it is not valid any more.
+func (w *Worker) join(s *Subscriber, c *Connect) bool {
+	s.link, s.principal, s.version, s.maxPacket = c.Link, c.Principal, c.Version, c.MaxPacket
+	s.will, s.overflow = nil, c.Overflow
+	s.connWill, s.connWillDelay = c.Will, c.WillDelay
+	s.session.Window = min(max(c.Window, 1), session.MaxWindow)
+	s.session.Limits = c.Limits
+	s.session.Expiry, s.session.Durable = c.Expiry, c.Expiry > 0
+	s.disconnected = time.Time{}
+	s.epoch++
+	s.online.Store(true)
+	w.r.sessions.connected.Add(1)
+	access := w.r.access.Load()
+	if !access.Valid(s.principal) {
+		w.detach(s)
+		return false
+	}
+	s.acl.Store(access.ACL(s.principal))
+	w.r.reauthorize(s)
+	if s.session.Durable {
+		w.batch.Sessions = append(w.batch.Sessions, s.record())
+	}
+	return true
+}
+
+// Resume sends again what was in flight when an earlier connection of the
+// session ended, and then what waits [MQTT-4.4.0-1].
+func (w *Worker) Resume(s *Subscriber, link Link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.link != link {
+		return
+	}
+	type unfinished struct {
+		id uint16
+		d  *session.Delivery
+	}
+	var again []unfinished
+	for id, d := range s.session.Resume {
+		again = append(again, unfinished{id, d})
+	}
+	for _, u := range again {
+		if u.d != nil {
+			w.sendDelivery(s, u.d, u.id, true)
+			continue
+		}
+		w.scratch = packet.AppendAck(w.scratch[:0], packet.TypePubrel, u.id)
+		link.Write(w, w.scratch)
+	}
+	w.pump(s)
+}
+
+// Disconnect tells that the connection link of s has ended. With clean the will
+// is deleted [MQTT-3.14.4-3]; expiry replaces the session expiry interval
+// unless it is nil.
+func (w *Worker) Disconnect(s *Subscriber, link Link, clean bool, expiry *time.Duration) {
+	for _, m := range w.part(s, link, clean, expiry) {
+		w.PublishMessage(m)
+	}
+}
+
+func (w *Worker) part(s *Subscriber, link Link, clean bool, expiry *time.Duration) []*session.Message {
+	sh := w.r.sessions.shard(s.ClientID)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.link != link {
+		return nil // taken over
+	}
+	if clean {
+		s.connWill = nil
+	}
+	if expiry != nil {
+		s.session.Expiry = *expiry
+	}
+	wills := w.detach(s)
+	if s.session.Expiry == 0 {
+		return append(wills, w.end(sh, s)...)
+	}
+	w.batch.Sessions = append(w.batch.Sessions, s.record())
+	w.r.schedule(s)
+	return wills
+}
+
+// detach parts s, which is locked, from its connection and returns the will if
+// it is due at once.
+func (w *Worker) detach(s *Subscriber) []*session.Message {
+	s.link = nil
+	s.online.Store(false)
+	w.r.sessions.connected.Add(-1)
+	s.disconnected = w.Now
+	m := s.connWill
+	s.connWill = nil
+	if m == nil || !w.mayPublishWill(s, m) {
+		return nil
+	}
+	delay := min(s.connWillDelay, s.session.Expiry)
+	if delay <= 0 {
+		return []*session.Message{m}
+	}
+	s.will = &store.Will{Message: m, At: w.Now.Add(delay)} // [MQTT-3.1.3-9]
+	return nil
+}
+
+func (w *Worker) mayPublishWill(s *Subscriber, m *session.Message) bool {
+	if decide(s.acl.Load(), []byte(m.Topic)).Permits(byte(m.QoS), m.Retain) {
+		return true
+	}
+	w.r.metrics.Denied(s.principal.Username, "will")
+	return false
+}
+
+// end removes a session, whose shard and which itself are locked, and returns
+// its will if one was waiting.
+func (w *Worker) end(sh *shard, s *Subscriber) (wills []*session.Message) {
+	if s.will != nil {
+		wills = []*session.Message{s.will.Message}
+		s.will = nil
+	}
+	for sub := range s.session.EachSubscription {
+		w.r.unindex(s, sub)
+	}
+	if s.session.Durable {
+		w.batch.Ended = append(w.batch.Ended, s.ClientID)
+	}
+	s.ended, s.session = true, session.Session{}
+	delete(sh.byID, s.ClientID)
+	w.r.sessions.count.Add(-1)
+	return wills
+}

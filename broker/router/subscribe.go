@@ -1,0 +1,180 @@
+package router
+
+import (
+	"github.com/godwit-mqtt/godwit/broker/metrics"
+	"github.com/godwit-mqtt/godwit/broker/packet"
+	"github.com/godwit-mqtt/godwit/broker/session"
+	"github.com/godwit-mqtt/godwit/broker/topic"
+)
+
+// Subscribed is the result of one topic filter of a SUBSCRIBE.
+type Subscribed struct {
+	Reason packet.ReasonCode // the granted QoS, or why it was refused
+	// Replay says that retained messages follow the SUBACK.
+	Replay bool
+}
+
+// Subscribe adds the subscriptions of p, whose filters are valid, and appends a
+// result for each to results. maxSubscriptions of the client; 0 is no limit.
+func (w *Worker) Subscribe(s *Subscriber, link Link, p *packet.Subscribe, maxSubscriptions int, results []Subscribed) []Subscribed {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var id uint32
+	if ids := p.Properties.SubscriptionIDs; len(ids) > 0 {
+		id = ids[0]
+	}
+	for i := range p.Subscriptions {
+		if s.link != link {
+			results = append(results, Subscribed{Reason: packet.ReasonSessionTakenOver})
+			continue
+		}
+		results = append(results, w.subscribeOne(s, &p.Subscriptions[i], id, maxSubscriptions))
+	}
+	if s.session.Durable && s.link == link {
+		w.batch.Sessions = append(w.batch.Sessions, s.record())
+	}
+	return results
+}
+
+func (w *Worker) subscribeOne(s *Subscriber, req *packet.Subscription, id uint32, maxSubscriptions int) Subscribed {
+	filter := string(req.Filter)
+	granted, maxQoS := s.acl.Load().Subscribe(filter)
+	if !granted {
+		w.r.metrics.Denied(s.principal.Username, "subscribe")
+		return Subscribed{Reason: packet.ReasonNotAuthorized}
+	}
+	isNew := s.session.Subscription(filter) == nil
+	if isNew && maxSubscriptions > 0 && s.session.Subscriptions() >= maxSubscriptions {
+		return Subscribed{Reason: packet.ReasonQuotaExceeded}
+	}
+	q := min(req.QoS, packet.QoS(maxQoS), packet.QoS(w.r.limits.Load().MaxQoS))
+	w.r.subscribe(s, session.Subscription{
+		Filter: filter, QoS: q, ID: id,
+		NoLocal: req.NoLocal, RetainAsPublished: req.RetainAsPublished,
+	})
+	_, _, shared, _ := topic.ParseShared(filter)
+	return Subscribed{
+		Reason: packet.ReasonCode(q),
+		// [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]; a shared
+		// subscription gets no retained messages.
+		Replay: !shared && (req.RetainHandling == 0 || req.RetainHandling == 1 && isNew),
+	}
+}
+
+// subscribe puts sub in force. s is locked, or not known to anybody yet.
+func (r *Router) subscribe(s *Subscriber, sub session.Subscription) {
+	if old := s.session.Subscription(sub.Filter); old == nil {
+		r.sessions.subscriptions.Add(1)
+	}
+	s.session.Subscribe(sub)
+	if !sub.Suspended {
+		r.enter(s, &sub)
+	}
+}
+
+// enter adds a subscription to the index.
+func (r *Router) enter(s *Subscriber, sub *session.Subscription) {
+	r.index.Subscribe(sub.Filter, s, topic.Options{
+		QoS: byte(sub.QoS), NoLocal: sub.NoLocal, RetainAsPublished: sub.RetainAsPublished, ID: sub.ID,
+	})
+}
+
+// unindex takes a subscription out of force, of a session that loses it.
+func (r *Router) unindex(s *Subscriber, sub *session.Subscription) {
+	r.sessions.subscriptions.Add(-1)
+	if !sub.Suspended {
+		r.index.Unsubscribe(sub.Filter, s)
+	}
+}
+
+// Unsubscribe removes subscriptions and appends a result for each filter.
+func (w *Worker) Unsubscribe(s *Subscriber, link Link, filters [][]byte, results []packet.ReasonCode) []packet.ReasonCode {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, filter := range filters {
+		sub := s.session.Subscription(string(filter))
+		if sub == nil || s.link != link {
+			results = append(results, packet.ReasonNoSubscriptionExisted)
+			continue
+		}
+		w.r.unindex(s, sub)
+		s.session.Unsubscribe(sub.Filter)
+		results = append(results, packet.ReasonSuccess)
+	}
+	if s.session.Durable && s.link == link {
+		w.batch.Sessions = append(w.batch.Sessions, s.record())
+	}
+	return results
+}
+
+// Replay sends the retained messages that match filter, after the SUBACK that
+// granted it [MQTT-3.3.1-6].
+func (w *Worker) Replay(s *Subscriber, link Link, filter string) {
+	var found []*session.Message
+	w.r.retained.Match(filter, func(_ string, m *session.Message) bool {
+		if !m.Expired(w.Now) && mayReceive(s, []byte(m.Topic)) {
+			found = append(found, m)
+		}
+		return true
+	})
+	if len(found) == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sub := s.session.Subscription(filter)
+	if s.link != link || sub == nil {
+		return
+	}
+	for _, m := range found {
+		w.replayOne(s, sub, m)
+	}
+	w.pump(s)
+}
+
+// replayOne queues a retained message. The queue's limits are for messages that
+// come unasked, so they do not bound a replay.
+func (w *Worker) replayOne(s *Subscriber, sub *session.Subscription, m *session.Message) {
+	d := &session.Delivery{Message: m, QoS: min(m.QoS, sub.QoS), Retain: true}
+	if sub.ID != 0 {
+		d.IDs = []uint32{sub.ID}
+	}
+	w.persist(s, d)
+	s.session.Replay(d)
+}
+
+// Tick publishes wills whose delay has passed and ends sessions that expired.
+// It is called by one worker, about once a second.
+func (w *Worker) Tick() {
+	for _, t := range w.r.timers.due(w.Now) {
+		for _, m := range w.expire(t) {
+			w.PublishMessage(m)
+		}
+	}
+}
+
+func (w *Worker) expire(t timer) []*session.Message {
+	s := t.subscriber
+	sh := w.r.sessions.shard(s.ClientID)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.epoch != t.epoch || s.link != nil || s.ended {
+		return nil
+	}
+	if !w.Now.Before(s.disconnected.Add(s.session.Expiry)) {
+		n, _ := s.session.Queue()
+		w.Counts[metrics.DroppedExpired] += uint64(n)
+		return w.end(sh, s)
+	}
+	if s.will != nil && !w.Now.Before(s.will.At) {
+		m := s.will.Message
+		s.will = nil
+		w.batch.Sessions = append(w.batch.Sessions, s.record())
+		w.r.schedule(s)
+		return []*session.Message{m}
+	}
+	w.r.schedule(s)
+	return nil
+}

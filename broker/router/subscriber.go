@@ -1,0 +1,100 @@
+package router
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/godwit-mqtt/godwit/broker/auth"
+	"github.com/godwit-mqtt/godwit/broker/packet"
+	"github.com/godwit-mqtt/godwit/broker/session"
+	"github.com/godwit-mqtt/godwit/broker/store"
+)
+
+// Link is a network connection as the router sees it. Write, Congested and Full
+// are called with the Subscriber locked.
+type Link interface {
+	// Write appends an encoded control packet to what waits to be written to
+	// the client. The frame is copied. The caller's loop flushes the link at
+	// the end of its round: see Worker.Touched.
+	Write(w *Worker, frame []byte)
+	// Congested: so much waits to be written that messages of QoS 1 and 2 had
+	// better wait in the session. Worker.Drained follows when it is over.
+	Congested() bool
+	// Full: the client takes so little that messages of QoS 0 are dropped.
+	Full() bool
+	// Kick ends the connection with a reason, soon. It may be called from any
+	// goroutine and does not wait.
+	Kick(reason packet.ReasonCode, why string)
+	// Flush writes what waits.
+	Flush(w *Worker)
+}
+
+// Subscriber is a session together with the connection that it has at the
+// moment, if any. A new session is a new Subscriber, so that what was matched
+// for the old one cannot reach it.
+type Subscriber struct {
+	// ClientID never changes.
+	ClientID string
+
+	acl    atomic.Pointer[auth.ACL]
+	online atomic.Bool // link is not nil
+
+	mu            sync.Mutex
+	principal     auth.Principal
+	link          Link // nil while disconnected
+	ended         bool
+	version       packet.Version
+	maxPacket     int // bytes that the client accepts in a packet; 0 is no limit
+	session       session.Session
+	overflow      Overflow
+	disconnected  time.Time
+	will          *store.Will      // waits for its delay to pass
+	connWill      *session.Message // of the connection that stands
+	connWillDelay time.Duration
+	epoch         int // counts connects, so that older timers are known
+}
+
+// Overflow is what happens to a message that finds its session's queue full.
+type Overflow int
+
+// Overflow policies.
+const (
+	DropNewest Overflow = iota
+	DropOldest
+	Disconnect
+)
+
+// Principal returns who owns the session.
+func (s *Subscriber) Principal() auth.Principal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.principal
+}
+
+// Durable reports whether the session outlives its connection.
+func (s *Subscriber) Durable() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.session.Durable
+}
+
+// record is what the store keeps of the session. The Subscriber is locked.
+func (s *Subscriber) record() store.Session {
+	r := store.Session{
+		ClientID:      s.ClientID,
+		Username:      s.principal.Username,
+		Anonymous:     s.principal.Anonymous,
+		Expiry:        s.session.Expiry,
+		Disconnected:  s.disconnected,
+		Subscriptions: make([]session.Subscription, 0, s.session.Subscriptions()),
+		Will:          s.will,
+	}
+	for sub := range s.session.EachSubscription {
+		r.Subscriptions = append(r.Subscriptions, *sub)
+	}
+	for id := range s.session.EachReceived {
+		r.Received = append(r.Received, id)
+	}
+	return r
+}

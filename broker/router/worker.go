@@ -1,0 +1,58 @@
+package router
+
+import (
+	"time"
+
+	"github.com/godwit-mqtt/godwit/broker/metrics"
+	"github.com/godwit-mqtt/godwit/broker/packet"
+	"github.com/godwit-mqtt/godwit/broker/store"
+	"github.com/godwit-mqtt/godwit/broker/topic"
+)
+
+// Worker runs the router for one event loop. Only that loop's goroutine may use
+// it.
+type Worker struct {
+	// Now is the time of this round, set by the loop.
+	Now time.Time
+	// Counts of this round, handed to the metrics by the loop.
+	Counts metrics.Counts
+	// Touched are the links that were written to in this round. Their loop
+	// flushes each once, at its end.
+	Touched []Link
+
+	r        *Router
+	post     func(func())
+	routes   routes
+	matches  topic.Matches[*Subscriber]
+	frames   frames
+	scratch  []byte
+	outgoing packet.Publish
+	ids      []uint32
+	batch    store.Batch
+}
+
+// NewWorker returns a Worker whose loop runs what is given to post, from any
+// goroutine, soon and in order.
+func (r *Router) NewWorker(post func(func())) *Worker {
+	return &Worker{r: r, post: post, Now: time.Now()}
+}
+
+// Dirty reports whether calls since the last Commit have changed something
+// durable, so that what is answered to the client has to wait for Commit.
+func (w *Worker) Dirty() bool { return !w.batch.Empty() }
+
+// Commit makes durable what calls to w have changed since the last one. done
+// runs on the worker's loop, later, in the order of the calls.
+func (w *Worker) Commit(done func(error)) {
+	w.r.store.Commit(&w.batch, func(err error) { w.post(func() { done(err) }) })
+	w.batch.Reset()
+}
+
+// EndRound hands over what nobody waits for: lazy changes and counts.
+func (w *Worker) EndRound() {
+	if w.Dirty() {
+		w.r.store.Commit(&w.batch, func(error) {})
+		w.batch.Reset()
+	}
+	w.r.metrics.Add(&w.Counts)
+}

@@ -1,0 +1,162 @@
+package server
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/godwit-mqtt/godwit/broker/auth"
+	"github.com/godwit-mqtt/godwit/broker/config"
+	"github.com/godwit-mqtt/godwit/broker/listener"
+	"github.com/godwit-mqtt/godwit/broker/packet"
+)
+
+// Apply puts a configuration in force, with the certificates as they are in
+// their files now. On an error everything stays as it was. When it returns, new
+// decisions are made by c; connections that c no longer admits are being ended.
+func (s *Server) Apply(c *config.Config) error {
+	access, err := auth.Compile(c)
+	if err != nil {
+		return fmt.Errorf("compile access rules: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ports == nil {
+		return ErrClosed
+	}
+	if err := s.applyListeners(c.Settings.Listeners); err != nil {
+		return err
+	}
+	s.access.Store(access)
+	s.setConfig(c)
+	s.router.SetLimits(s.routerLimits())
+	s.router.SetAccess(access)
+	return nil
+}
+
+// change is what becomes of one listener.
+type change struct {
+	port     *port
+	opened   bool
+	settings config.Listener
+	tls      *listener.TLS
+}
+
+// applyListeners opens, changes and closes ports so that they are those of
+// wanted. What can fail is done before anything changes.
+func (s *Server) applyListeners(wanted []config.Listener) error {
+	changes, err := s.prepare(wanted)
+	if err != nil {
+		for _, ch := range changes {
+			if ch.opened {
+				ch.port.close()
+			}
+		}
+		return err
+	}
+	before := s.ports
+	s.ports = make(map[string]*port, len(changes))
+	for _, ch := range changes {
+		ch.port.configure(&ch.settings, ch.tls)
+		s.ports[ch.settings.Name] = ch.port
+	}
+	s.publishPorts()
+	for _, ch := range changes {
+		if ch.opened {
+			err = errors.Join(err, s.loops[0].poller.add(ch.port.fd))
+		}
+	}
+	for _, p := range before {
+		if !s.isOpen(p) {
+			s.closePort(p)
+		}
+	}
+	return err
+}
+
+func (s *Server) prepare(wanted []config.Listener) (changes []change, err error) {
+	for _, l := range wanted {
+		ch := change{settings: l, port: s.portAt(&l)}
+		var old *listener.TLS
+		if ch.port != nil {
+			old = ch.port.tls.Load()
+		} else if ch.port, err = openPort(s, &l); err != nil {
+			return changes, err
+		} else {
+			ch.opened = true
+		}
+		if l.TLS != nil {
+			ch.tls, err = listener.LoadTLS(l.TLS, old)
+		}
+		changes = append(changes, ch)
+		if err != nil {
+			return changes, fmt.Errorf("listener %q: %w", l.Name, err)
+		}
+	}
+	return changes, nil
+}
+
+// portAt returns the open port of l's address.
+func (s *Server) portAt(l *config.Listener) *port {
+	for _, p := range s.ports {
+		if have := p.settings.Load(); l.Port != 0 && have.Port == l.Port && have.Address == l.Address {
+			return p
+		}
+	}
+	return nil
+}
+
+func (s *Server) isOpen(p *port) bool { return s.ports[p.name()] == p }
+
+// publishPorts lets the accepting loop know the ports by their descriptors.
+func (s *Server) publishPorts() {
+	byFD := make(map[int]*port, len(s.ports))
+	for _, p := range s.ports {
+		byFD[p.fd] = p
+	}
+	s.byFD.Store(&byFD)
+}
+
+// closePort ends a listener and the connections that came through it.
+func (s *Server) closePort(p *port) {
+	p.close()
+	for i := range s.table {
+		if c := s.table[i].Load(); c != nil && c.listener == p {
+			c.Kick(packet.ReasonAdministrativeAction, "the listener was removed")
+		}
+	}
+}
+
+// closePorts stops accepting, for good.
+func (s *Server) closePorts() {
+	for _, p := range s.ports {
+		p.close()
+	}
+	s.ports = nil
+	s.byFD.Store(&map[int]*port{})
+}
+
+// ListenerStatus is what is told of one listener.
+type ListenerStatus struct {
+	Name, Address string
+	// Certificate that is served to new connections, nil on a plain listener.
+	Certificate *x509.Certificate
+}
+
+// Status returns what is in force.
+func (s *Server) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := Status{Revision: s.config.Load().Revision, Clients: s.router.Connected()}
+	for name, p := range s.ports {
+		l := ListenerStatus{Name: name, Address: p.addr.String()}
+		if t := p.tls.Load(); t != nil {
+			l.Certificate = t.Certificate
+		}
+		st.Listeners = append(st.Listeners, l)
+	}
+	slices.SortFunc(st.Listeners, func(a, b ListenerStatus) int { return strings.Compare(a.Name, b.Name) })
+	return st
+}

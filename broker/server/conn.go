@@ -1,0 +1,298 @@
+package server
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/godwit-mqtt/godwit/broker/metrics"
+	"github.com/godwit-mqtt/godwit/broker/packet"
+	"github.com/godwit-mqtt/godwit/broker/router"
+)
+
+// connState is how far a connection has come.
+type connState uint8
+
+const (
+	stateHandshake connState = iota // TLS
+	stateConnect                    // the next packet has to be CONNECT
+	stateAuth                       // CONNECT is being judged
+	stateOpen
+	stateLingering // ended by the server, which waits for the client to see it
+	stateClosed
+)
+
+// conn is a network connection of a client. Its loop's goroutine owns all
+// fields but those below mu, and alone opens, reads and closes it. Any loop may
+// write to it.
+type conn struct {
+	server   *Server
+	loop     *loop
+	listener *port
+	fd       int
+	remote   netip.AddrPort
+	tls      *tlsStream // nil on a plain connection
+
+	state    connState
+	version  packet.Version
+	opened   uint32 // wheel time
+	seen     uint32 // wheel time of the last bytes
+	patience uint32 // seconds of silence before it ends; 0 is no bound
+
+	part []byte // the beginning of a packet that is not complete
+	want int    // its whole size if known, else 0
+
+	subscriber *router.Subscriber // nil before CONNACK
+	publisher  router.Publisher
+	limits     connLimits
+	aliases    []string // by topic alias, from 1
+	connecting []byte   // body of the CONNECT that is being judged
+	assigned   bool     // the server chose the client identifier
+	waiting    int      // answers that wait for a commit
+
+	pending   atomic.Int64 // bytes in out
+	congested atomic.Bool  // messages wait for pending to shrink
+
+	mu      sync.Mutex
+	out     outbound
+	dirty   bool // a loop is going to flush it
+	blocked bool // the kernel takes no more: the poller watches for room
+	paused  bool // not read
+	ended   bool // nothing more is written, and fd may be closed
+	fin     bool // the sending side is shut down once out is empty
+}
+
+// connLimits of a connection, fixed at CONNECT.
+type connLimits struct {
+	maxPacket        int // bytes that it may send in one packet
+	maxSubscriptions int
+	problemInfo      bool // reason strings are welcome [MQTT-3.1.2-29]
+	topicAliasMax    int
+	full             int64 // bytes waiting from which on QoS 0 is dropped
+}
+
+// Bytes waiting to be written from which on messages of QoS 1 and 2 wait in the
+// session, and below which they go on.
+const (
+	congestedAbove = 256 << 10
+	drainedBelow   = 64 << 10
+)
+
+// serve takes an accepted connection in. It runs on the accepting loop.
+func (c *conn) serve() error {
+	c.opened = c.loop.wheel.now
+	c.server.table[c.fd].Store(c)
+	return c.loop.poller.add(c.fd)
+}
+
+// Congested implements router.Link.
+func (c *conn) Congested() bool {
+	if c.pending.Load() < congestedAbove {
+		return false
+	}
+	c.congested.Store(true)
+	return true
+}
+
+// Full implements router.Link.
+func (c *conn) Full() bool { return c.pending.Load() > c.limits.full }
+
+// Write implements router.Link.
+func (c *conn) Write(w *router.Worker, frame []byte) {
+	c.mu.Lock()
+	if !c.ended && !c.fin {
+		c.out.append(frame)
+		c.pending.Store(int64(c.out.size))
+		w.Counts[metrics.PacketsSent]++
+		if !c.dirty {
+			c.dirty = true
+			w.Touched = append(w.Touched, c)
+		}
+	}
+	c.mu.Unlock()
+}
+
+// Flush implements router.Link.
+func (c *conn) Flush(w *router.Worker) {
+	c.mu.Lock()
+	c.dirty = false
+	if !c.blocked {
+		c.writeOut(w)
+	}
+	c.mu.Unlock()
+	if c.congested.Load() && c.pending.Load() < drainedBelow && c.congested.CompareAndSwap(true, false) {
+		w.Drained(c.subscriber, c)
+	}
+}
+
+// writeOut writes what waits, as much as the kernel takes. mu is held.
+func (c *conn) writeOut(w *router.Worker) {
+	if c.ended {
+		return
+	}
+	if c.tls != nil {
+		c.tls.seal(&c.out)
+		c.writeSocket(w, &c.tls.out)
+	} else {
+		c.writeSocket(w, &c.out)
+	}
+	c.pending.Store(int64(c.out.size))
+	if c.fin && !c.blocked {
+		_ = syscall.Shutdown(c.fd, syscall.SHUT_WR)
+	}
+}
+
+func (c *conn) writeSocket(w *router.Worker, o *outbound) {
+	var space [32]syscall.Iovec
+	for o.size > 0 {
+		n, err := writeSocket(c.fd, o.vectors(space[:0]))
+		if err != nil {
+			c.cannotWrite(err)
+			return
+		}
+		w.Counts[metrics.BytesSent] += uint64(n)
+		o.consume(n)
+	}
+}
+
+// cannotWrite waits for room, or gives up writing; reading then finds the end of
+// the connection.
+func (c *conn) cannotWrite(err error) {
+	if wouldBlock(err) {
+		c.blocked = true
+		c.rewatch()
+		return
+	}
+	c.ended = true
+	c.dropOut()
+}
+
+func (c *conn) dropOut() {
+	c.out.drop()
+	if c.tls != nil {
+		c.tls.out.drop()
+	}
+	c.pending.Store(0)
+}
+
+// rewatch tells the poller what c waits for. mu is held.
+func (c *conn) rewatch() { _ = c.loop.poller.watch(c.fd, !c.paused, c.blocked) }
+
+// writable goes on after the kernel took no more.
+func (c *conn) writable() {
+	c.mu.Lock()
+	if c.blocked {
+		c.blocked = false
+		c.rewatch()
+	}
+	c.mu.Unlock()
+	c.Flush(c.loop.worker)
+}
+
+// pause stops and resume goes on reading.
+func (c *conn) pause(paused bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.paused != paused && c.state != stateClosed {
+		c.paused = paused
+		c.rewatch()
+	}
+}
+
+// Kick implements router.Link.
+func (c *conn) Kick(reason packet.ReasonCode, why string) {
+	c.loop.post(func() { c.disconnect(reason, why) })
+}
+
+// send writes a packet of the server's to the client.
+func (c *conn) send(frame []byte) {
+	c.loop.reply = frame
+	c.Write(c.loop.worker, frame)
+}
+
+// fail ends the connection of a client that broke the protocol: with the reason
+// code where its version has one [MQTT-4.13.1-1].
+func (c *conn) fail(err error) {
+	var broken *packet.Error
+	if !errors.As(err, &broken) {
+		broken = &packet.Error{Reason: packet.ReasonUnspecifiedError, Detail: err.Error()}
+	}
+	c.loop.worker.Counts[metrics.ProtocolErrors]++
+	c.server.log.LogAttrs(c.server.ctx, slog.LevelInfo, "protocol error",
+		slog.String("client", c.clientID()), slog.Any("remote", c.remote), slog.Any("error", err))
+	c.disconnect(broken.Reason, broken.Detail)
+}
+
+func (c *conn) clientID() string {
+	if c.subscriber == nil {
+		return ""
+	}
+	return c.subscriber.ClientID
+}
+
+// disconnect ends the connection, with a DISCONNECT where the client can take
+// one.
+func (c *conn) disconnect(reason packet.ReasonCode, why string) {
+	if c.state >= stateLingering {
+		return
+	}
+	if c.state == stateOpen && c.version == packet.V5 {
+		p := packet.Disconnect{Reason: reason}
+		if why != "" && c.limits.problemInfo {
+			p.Properties.ReasonString = []byte(why)
+			p.Properties.Set(packet.PropReasonString)
+		}
+		c.send(p.Append(c.loop.reply[:0], c.version))
+	}
+	c.linger()
+}
+
+// linger ends the connection gently: what was written arrives, although the
+// client may have sent more than was read.
+func (c *conn) linger() {
+	c.part = nil
+	c.leave(false)
+	c.pause(false)
+	c.state = stateLingering
+	c.loop.wheel.add(c, lingerTimeout)
+	c.mu.Lock()
+	c.fin = true
+	if c.tls != nil {
+		c.tls.closeNotify(&c.out)
+	}
+	if !c.blocked {
+		c.writeOut(c.loop.worker)
+	}
+	c.mu.Unlock()
+}
+
+// close ends the connection at once.
+func (c *conn) close() {
+	if c.state == stateClosed {
+		return
+	}
+	if c.tls != nil && c.tls.abort() {
+		return // the handshake's goroutine lets go of it first, and calls back
+	}
+	c.leave(false)
+	c.state = stateClosed
+	c.part, c.aliases = nil, nil
+	c.mu.Lock()
+	c.ended = true
+	c.dropOut()
+	c.mu.Unlock()
+	c.server.table[c.fd].Store(nil)
+	closeSocket(c.fd)
+	c.listener.gone()
+	c.loop.worker.Counts[metrics.ConnectionsClosed]++
+}
+
+// leave parts the connection from its session. With clean the will is deleted.
+func (c *conn) leave(clean bool) {
+	if c.subscriber != nil && c.state == stateOpen {
+		c.loop.worker.Disconnect(c.subscriber, c, clean, nil)
+	}
+}

@@ -1,0 +1,311 @@
+package server
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/godwit-mqtt/godwit/broker/auth"
+	"github.com/godwit-mqtt/godwit/broker/config"
+	"github.com/godwit-mqtt/godwit/broker/packet"
+	"github.com/godwit-mqtt/godwit/broker/router"
+	"github.com/godwit-mqtt/godwit/broker/session"
+	"github.com/godwit-mqtt/godwit/broker/topic"
+)
+
+// handleFirst takes the first packet, which has to be CONNECT [MQTT-3.1.0-1].
+func (c *conn) handleFirst(h packet.Header, body []byte) error {
+	if h.Type != packet.TypeConnect {
+		return &packet.Error{Type: h.Type, Reason: packet.ReasonProtocolError, Detail: "the first packet is not CONNECT"}
+	}
+	var p packet.Connect
+	err := p.Decode(body)
+	c.version = p.Version
+	if err != nil {
+		var broken *packet.Error
+		if errors.As(err, &broken) && p.Version != 0 {
+			c.refuse(broken.Reason, err)
+		}
+		return err
+	}
+	c.limits.problemInfo = !p.Properties.Has(packet.PropRequestProblemInfo) || p.Properties.RequestProblemInfo == 1
+	if reason, err := c.vet(&p); err != nil {
+		c.refuse(reason, err)
+		return nil
+	}
+	c.authenticate(&p, body)
+	return nil
+}
+
+// vet judges what does not depend on who the client is.
+func (c *conn) vet(p *packet.Connect) (packet.ReasonCode, error) {
+	settings := c.server.settings()
+	switch {
+	case len(p.ClientID) == 0 && p.Version == packet.V31,
+		len(p.ClientID) == 0 && p.Version == packet.V311 && !p.CleanStart: // [MQTT-3.1.3-8]
+		return packet.ReasonClientIdentifierNotValid, errors.New("the client identifier is empty")
+	case p.Properties.Has(packet.PropAuthMethod):
+		return packet.ReasonBadAuthenticationMethod, errors.New("the authentication method is not supported")
+	case !p.HasWill:
+		return packet.ReasonSuccess, nil
+	case p.Will.QoS > packet.QoS(*settings.MQTT.MaxQoS): // [MQTT-3.2.2-12]
+		return packet.ReasonQoSNotSupported, errors.New("the QoS of the will is above the maximum")
+	case topic.ValidateName(p.Will.Topic) != nil:
+		return packet.ReasonTopicNameInvalid, errors.New("the will topic is not a valid topic name")
+	case !payloadValid(&p.Will.Properties, p.Will.Payload):
+		return packet.ReasonPayloadFormatInvalid, errors.New("the will payload is not UTF-8 as it claims")
+	}
+	return packet.ReasonSuccess, nil
+}
+
+// refuse answers CONNECT with a failure and ends the connection
+// [MQTT-3.1.4-6]. err is for the log.
+func (c *conn) refuse(reason packet.ReasonCode, err error) {
+	c.server.metrics.Refused(reason.String())
+	c.server.log.LogAttrs(c.server.ctx, slog.LevelInfo, "connection refused",
+		slog.Any("remote", c.remote), slog.String("listener", c.listener.name()), slog.Any("error", err))
+	p := packet.Connack{Reason: reason}
+	c.send(p.Append(c.loop.reply[:0], c.version))
+	c.linger()
+}
+
+// authenticate finds out who the client is: at once if that costs nothing, and
+// else on a goroutine of its own while the connection is not read.
+func (c *conn) authenticate(p *packet.Connect, body []byte) {
+	if c.assigned = len(p.ClientID) == 0; c.assigned {
+		p.ClientID = assignClientID() // [MQTT-3.1.3-6]
+	}
+	cred := c.credentials(p)
+	access := c.server.access.Load()
+	if who, ok := c.server.authenticator.Cached(access, cred); ok {
+		c.admit(p, who)
+		return
+	}
+	c.connecting = append([]byte(nil), body...)
+	cred.Password = append([]byte(nil), cred.Password...)
+	c.state = stateAuth
+	c.pause(true)
+	go c.verify(access, cred)
+}
+
+func assignClientID() []byte {
+	var b [12]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return []byte("auto-" + hex.EncodeToString(b[:]))
+}
+
+func (c *conn) credentials(p *packet.Connect) auth.Credentials {
+	cred := auth.Credentials{
+		ClientID:    string(p.ClientID),
+		Username:    string(p.Username),
+		HasUsername: p.HasUsername,
+		Password:    p.Password,
+		HasPassword: p.HasPassword,
+		RemoteAddr:  c.remote.Addr(),
+	}
+	if c.tls != nil {
+		cred.CommonName = c.tls.commonName()
+	}
+	return cred
+}
+
+// verify checks a password, which takes long on purpose. No more run at a time
+// than there are processors.
+func (c *conn) verify(access *auth.Snapshot, cred auth.Credentials) {
+	c.server.verifying <- struct{}{}
+	who, err := c.server.authenticator.Authenticate(access, cred)
+	<-c.server.verifying
+	c.loop.post(func() { c.verified(who, cred.ClientID, err) })
+}
+
+// verified goes on with a CONNECT.
+func (c *conn) verified(who auth.Principal, clientID string, err error) {
+	if c.state != stateAuth {
+		return // the client did not wait
+	}
+	c.state = stateConnect
+	body := c.connecting
+	c.connecting = nil
+	if err != nil {
+		reason := packet.ReasonNotAuthorized
+		var refused *auth.Error
+		if errors.As(err, &refused) {
+			reason = refused.Code
+		}
+		c.refuse(reason, err)
+		return
+	}
+	var p packet.Connect
+	if err := p.Decode(body); err != nil {
+		c.fail(err)
+		return
+	}
+	p.ClientID = []byte(clientID)
+	c.admit(&p, who)
+	c.pause(false)
+	rest := c.part
+	c.part = nil
+	c.received(rest)
+}
+
+// admit gives an authenticated client its session.
+func (c *conn) admit(p *packet.Connect, who auth.Principal) {
+	req, granted := c.terms(p, who)
+	w := c.loop.worker
+	sub, present, reason := w.Connect(req)
+	if reason.IsError() {
+		c.refuse(reason, errors.New("the session is not to be had: "+reason.String()))
+		return
+	}
+	c.subscriber, c.publisher = sub, router.Publisher{Subscriber: sub, Version: p.Version}
+	c.state = stateOpen
+	c.loop.wheel.add(c, c.silence())
+	granted.SessionPresent = present // [MQTT-3.2.2-2], [MQTT-3.2.2-3]
+	c.afterCommit(func(err error) {
+		if err != nil {
+			c.disconnect(packet.ReasonServerUnavailable, "the session cannot be stored")
+			return
+		}
+		c.send(granted.Append(c.loop.reply[:0], c.version))
+		w.Resume(sub, c)
+	})
+}
+
+// terms settles what the client asks for against what the server grants.
+func (c *conn) terms(p *packet.Connect, who auth.Principal) (*router.Connect, *packet.Connack) {
+	m := c.server.settings().MQTT
+	ack := &packet.Connack{}
+	req := &router.Connect{
+		Principal:  who,
+		Link:       c,
+		Version:    p.Version,
+		CleanStart: p.CleanStart,
+		Window:     session.MaxWindow,
+		Limits:     session.Limits{QueuedMessages: m.MaxQueuedMessages, QueuedBytes: int(m.MaxQueuedBytes)},
+		Overflow:   overflow(m.Overflow),
+	}
+	req.Limits.DropOldest = req.Overflow == router.DropOldest
+	c.limits.maxPacket = int(m.MaxPacketSize)
+	c.limits.maxSubscriptions = m.MaxSubscriptionsPerClient
+	c.limits.full = m.MaxQueuedBytes
+	c.applyUserLimits(who, req)
+	c.patience = uint32(p.KeepAlive) + uint32(p.KeepAlive)/2
+	if p.HasWill {
+		req.Will, req.WillDelay = willOf(&p.Will, c.loop.worker.Now)
+	}
+	if p.Version == packet.V5 {
+		c.terms5(p, req, ack)
+	} else if !p.CleanStart {
+		req.Expiry = time.Duration(m.SessionExpiryMax)
+	}
+	return req, ack
+}
+
+// terms5 settles what MQTT 5 lets the two sides tell each other.
+func (c *conn) terms5(p *packet.Connect, req *router.Connect, ack *packet.Connack) {
+	m := c.server.settings().MQTT
+	asked, out := &p.Properties, &ack.Properties
+	if asked.Has(packet.PropSessionExpiry) {
+		req.Expiry = sessionExpiry(asked.SessionExpiry, time.Duration(m.SessionExpiryMax))
+		if granted := uint32(req.Expiry / time.Second); granted != asked.SessionExpiry {
+			out.SessionExpiry = granted
+			out.Set(packet.PropSessionExpiry)
+		}
+	}
+	if asked.Has(packet.PropReceiveMaximum) {
+		req.Window = int(asked.ReceiveMaximum)
+	}
+	if asked.Has(packet.PropMaximumPacketSize) {
+		req.MaxPacket = int(asked.MaximumPacketSize)
+	}
+	if longest := uint16(min(time.Duration(m.KeepAliveMax)/time.Second, 1<<16-1)); longest > 0 && (p.KeepAlive == 0 || p.KeepAlive > longest) {
+		c.patience = uint32(longest) + uint32(longest)/2 // [MQTT-3.2.2-21]
+		out.ServerKeepAlive = longest
+		out.Set(packet.PropServerKeepAlive)
+	}
+	out.ReceiveMaximum = uint16(m.ReceiveMaximum)
+	out.Set(packet.PropReceiveMaximum)
+	out.MaximumPacketSize = uint32(c.limits.maxPacket)
+	out.Set(packet.PropMaximumPacketSize)
+	if q := *m.MaxQoS; q < 2 { // [MQTT-3.2.2-9]
+		out.MaximumQoS = q
+		out.Set(packet.PropMaximumQoS)
+	}
+	if c.limits.topicAliasMax = *m.TopicAliasMaximum; c.limits.topicAliasMax > 0 {
+		out.TopicAliasMaximum = uint16(c.limits.topicAliasMax)
+		out.Set(packet.PropTopicAliasMaximum)
+	}
+	if c.assigned { // [MQTT-3.1.3-7]
+		out.AssignedClientID = p.ClientID
+		out.Set(packet.PropAssignedClientID)
+	}
+}
+
+// sessionExpiry is the interval that is granted of what was asked for, in
+// seconds; the largest value stands for no end.
+func sessionExpiry(asked uint32, longest time.Duration) time.Duration {
+	return min(time.Duration(asked)*time.Second, longest)
+}
+
+// applyUserLimits narrows the limits by those of the user.
+func (c *conn) applyUserLimits(who auth.Principal, req *router.Connect) {
+	u, ok := c.server.access.Load().User(who.Username)
+	if !ok || who.Anonymous {
+		return
+	}
+	c.limits.maxPacket = narrow(c.limits.maxPacket, int(u.Limits.MaxPacketSize))
+	c.limits.maxSubscriptions = narrow(c.limits.maxSubscriptions, u.Limits.MaxSubscriptions)
+	req.Limits.QueuedMessages = narrow(req.Limits.QueuedMessages, u.Limits.MaxQueuedMessages)
+}
+
+// narrow returns the lower of two limits, of which 0 is none.
+func narrow(limit, own int) int {
+	if own > 0 && (limit == 0 || own < limit) {
+		return own
+	}
+	return limit
+}
+
+func overflow(o config.Overflow) router.Overflow {
+	switch o {
+	case config.DropOldest:
+		return router.DropOldest
+	case config.Disconnect:
+		return router.Disconnect
+	default:
+		return router.DropNewest
+	}
+}
+
+// willOf makes the will message, and how long after the end of the connection it
+// is published.
+func willOf(will *packet.Will, now time.Time) (*session.Message, time.Duration) {
+	p := packet.Publish{
+		QoS: will.QoS, Retain: will.Retain,
+		Topic: will.Topic, Payload: will.Payload, Properties: will.Properties,
+	}
+	var delay time.Duration
+	if p.Properties.Has(packet.PropWillDelay) {
+		delay = time.Duration(p.Properties.WillDelay) * time.Second
+		p.Properties.Unset(packet.PropWillDelay)
+	}
+	return session.NewMessage(&p, now), delay
+}
+
+// afterCommit runs answer once what was changed is durable, and in the order of
+// the packets: at once if there is nothing to wait for.
+func (c *conn) afterCommit(answer func(error)) {
+	if !c.loop.worker.Dirty() && c.waiting == 0 {
+		answer(nil)
+		return
+	}
+	c.waiting++
+	c.loop.worker.Commit(func(err error) {
+		c.waiting--
+		if c.state == stateOpen {
+			answer(err)
+		}
+	})
+}

@@ -1,0 +1,74 @@
+package server
+
+import (
+	"github.com/godwit-mqtt/godwit/broker/packet"
+	"github.com/godwit-mqtt/godwit/broker/topic"
+)
+
+// handleSubscribe takes subscriptions, answers them, and then sends the retained
+// messages that match.
+func (c *conn) handleSubscribe(body []byte) error {
+	p := &c.loop.subscribe
+	if err := p.Decode(c.version, body); err != nil {
+		return err
+	}
+	for i := range p.Subscriptions {
+		if err := vetSubscription(&p.Subscriptions[i]); err != nil {
+			return err
+		}
+	}
+	w := c.loop.worker
+	c.loop.subscribed = w.Subscribe(c.subscriber, c, p, c.limits.maxSubscriptions, c.loop.subscribed[:0])
+	ack := packet.Suback{ID: p.ID}
+	var replay []string
+	for i, r := range c.loop.subscribed {
+		ack.Reasons = append(ack.Reasons, r.Reason)
+		if r.Replay {
+			replay = append(replay, string(p.Subscriptions[i].Filter))
+		}
+	}
+	c.afterCommit(func(err error) {
+		if err != nil {
+			c.disconnect(packet.ReasonServerUnavailable, "the subscription cannot be stored")
+			return
+		}
+		c.send(ack.Append(c.loop.reply[:0], c.version))
+		for _, filter := range replay {
+			w.Replay(c.subscriber, c, filter)
+		}
+	})
+	return nil
+}
+
+// vetSubscription refuses filters that are no filters.
+func vetSubscription(s *packet.Subscription) error {
+	_, _, shared, err := topic.ParseShared(string(s.Filter))
+	if err == nil && !shared {
+		err = topic.ValidateFilter(s.Filter)
+	}
+	if err != nil {
+		return &packet.Error{Type: packet.TypeSubscribe, Reason: packet.ReasonMalformedPacket, Detail: err.Error()}
+	}
+	if shared && s.NoLocal { // [MQTT-3.8.3-4]
+		return &packet.Error{Type: packet.TypeSubscribe, Reason: packet.ReasonProtocolError, Detail: "no local on a shared subscription"}
+	}
+	return nil
+}
+
+// handleUnsubscribe takes subscriptions out of force.
+func (c *conn) handleUnsubscribe(body []byte) error {
+	p := &c.loop.unsubscribe
+	if err := p.Decode(c.version, body); err != nil {
+		return err
+	}
+	c.loop.reasons = c.loop.worker.Unsubscribe(c.subscriber, c, p.Filters, c.loop.reasons[:0])
+	ack := packet.Unsuback{ID: p.ID, Reasons: append([]packet.ReasonCode(nil), c.loop.reasons...)}
+	c.afterCommit(func(err error) {
+		if err != nil {
+			c.disconnect(packet.ReasonServerUnavailable, "the end of the subscription cannot be stored")
+			return
+		}
+		c.send(ack.Append(c.loop.reply[:0], c.version))
+	})
+	return nil
+}

@@ -1,0 +1,55 @@
+package server
+
+import "github.com/godwit-mqtt/godwit/broker/packet"
+
+// Bounds, in seconds, on what a client may leave the server waiting for.
+const (
+	connectTimeout = 10 // for TLS and CONNECT
+	lingerTimeout  = 2  // for its end of a connection that the server has ended
+)
+
+// tick looks at the connections whose time has come, once a second.
+func (l *loop) tick() {
+	for _, c := range l.wheel.tick() {
+		c.look()
+	}
+}
+
+// look ends c if it has been silent for too long, and comes back otherwise.
+func (c *conn) look() {
+	switch c.state {
+	case stateClosed:
+	case stateLingering:
+		c.close()
+	case stateOpen:
+		if left := c.silence(); left > 0 {
+			c.loop.wheel.add(c, left)
+			return
+		}
+		// [MQTT-3.1.2-24]: one and a half times the keep alive has passed.
+		c.disconnect(packet.ReasonKeepAliveTimeout, "no control packet arrived within 1.5 times the keep alive")
+	default:
+		c.expire()
+	}
+}
+
+// silence returns how many seconds the client may yet be silent.
+func (c *conn) silence() uint32 {
+	if c.patience == 0 {
+		return uint32(len(c.loop.wheel.slots) - 1)
+	}
+	quiet := c.loop.wheel.now - c.seen
+	if quiet >= c.patience {
+		return 0
+	}
+	return c.patience - quiet
+}
+
+// expire ends a connection that has not come to CONNECT in time.
+func (c *conn) expire() {
+	if waited := c.loop.wheel.now - c.opened; waited < connectTimeout {
+		c.loop.wheel.add(c, connectTimeout-waited)
+		return
+	}
+	c.close()
+}

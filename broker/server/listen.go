@@ -1,0 +1,125 @@
+package server
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"sync/atomic"
+
+	"golang.org/x/time/rate"
+
+	"github.com/godwit-mqtt/godwit/broker/config"
+	"github.com/godwit-mqtt/godwit/broker/listener"
+	"github.com/godwit-mqtt/godwit/broker/metrics"
+)
+
+// handshakesAtOnce bounds the TLS handshakes under way on one port.
+const handshakesAtOnce = 1024
+
+// port accepts the connections of one address. Its settings may change while it
+// is open; its address does not.
+type port struct {
+	server *Server
+	fd     int // the listening socket
+	addr   net.Addr
+
+	settings    atomic.Pointer[config.Listener]
+	tls         atomic.Pointer[listener.TLS] // nil on a plain port
+	rate        atomic.Pointer[rate.Limiter] // nil is no limit
+	connections atomic.Int64
+	handshakes  atomic.Int64
+}
+
+// openPort binds an address.
+func openPort(s *Server, l *config.Listener) (*port, error) {
+	ln, err := net.Listen("tcp", net.JoinHostPort(l.Address, strconv.Itoa(l.Port)))
+	if err != nil {
+		return nil, fmt.Errorf("open listener %q: %w", l.Name, err)
+	}
+	defer ln.Close()
+	fd, err := duplicate(ln.(*net.TCPListener))
+	if err != nil {
+		return nil, fmt.Errorf("open listener %q: %w", l.Name, err)
+	}
+	return &port{server: s, fd: fd, addr: ln.Addr()}, nil
+}
+
+func (p *port) name() string { return p.settings.Load().Name }
+
+func (p *port) close() { closeSocket(p.fd) }
+
+// configure puts settings in force for connections to come.
+func (p *port) configure(l *config.Listener, t *listener.TLS) {
+	if old := p.settings.Load(); old == nil || old.ConnectRate != l.ConnectRate {
+		p.rate.Store(limiter(l.ConnectRate))
+	}
+	p.settings.Store(l)
+	p.tls.Store(t)
+}
+
+func limiter(perSecond int) *rate.Limiter {
+	if perSecond == 0 {
+		return nil
+	}
+	return rate.NewLimiter(rate.Limit(perSecond), perSecond)
+}
+
+// acceptBatch bounds the connections taken in one turn of the loop.
+const acceptBatch = 128
+
+// accept takes the connections that wait. It runs on the first loop, and gives
+// them to all loops in turn.
+func (p *port) accept(l *loop) {
+	for range acceptBatch {
+		fd, remote, err := acceptSocket(p.fd)
+		if err != nil {
+			return
+		}
+		c := &conn{server: p.server, loop: p.server.nextLoop(), listener: p, fd: fd, remote: remote}
+		if !p.admits() || fd >= len(p.server.table) {
+			l.worker.Counts[metrics.ConnectionsRefused]++
+			closeSocket(fd)
+			continue
+		}
+		l.worker.Counts[metrics.ConnectionsAccepted]++
+		p.connections.Add(1)
+		c.begin()
+	}
+}
+
+// admits reports whether one more connection is within the limits.
+func (p *port) admits() bool {
+	s := p.settings.Load()
+	if s.MaxConnections > 0 && p.connections.Load() >= int64(s.MaxConnections) {
+		return false
+	}
+	if p.tls.Load() != nil && p.handshakes.Load() >= handshakesAtOnce {
+		return false
+	}
+	limit := p.rate.Load()
+	return limit == nil || limit.Allow()
+}
+
+// gone counts a connection out.
+func (p *port) gone() { p.connections.Add(-1) }
+
+// begin gives c to its loop.
+func (c *conn) begin() {
+	c.limits.maxPacket = int(c.server.settings().MQTT.MaxPacketSize)
+	c.state = stateConnect
+	if t := c.listener.tls.Load(); t != nil {
+		c.state = stateHandshake
+		c.tls = newTLSStream(c, t.Config)
+		c.listener.handshakes.Add(1)
+		go c.tls.handshake()
+	}
+	c.loop.post(func() {
+		c.opened = c.loop.wheel.now
+		c.loop.wheel.add(c, connectTimeout)
+		c.server.table[c.fd].Store(c)
+		if err := c.loop.poller.add(c.fd); err != nil {
+			c.server.log.Error("a connection cannot be watched", "error", err)
+			c.close()
+		}
+	})
+}

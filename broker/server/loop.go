@@ -1,0 +1,150 @@
+package server
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/godwit-mqtt/godwit/broker/packet"
+	"github.com/godwit-mqtt/godwit/broker/router"
+)
+
+// loop is one event loop: a goroutine that reads the connections given to it,
+// runs what they ask for, and at the end of each round flushes every connection
+// that was written to, once. All fields but those of post belong to its
+// goroutine.
+type loop struct {
+	server *Server
+	poller *poller
+	worker *router.Worker
+	events []event
+	read   []byte // what was read in this turn, parsed in place
+	cipher []byte // TLS records as they come from the socket
+	wheel  wheel
+
+	// Decoded packets, used again and again.
+	publish     packet.Publish
+	ack         packet.Ack
+	subscribe   packet.Subscribe
+	unsubscribe packet.Unsubscribe
+	reply       []byte
+	topic       []byte // that an alias stands for
+	subscribed  []router.Subscribed
+	reasons     []packet.ReasonCode
+
+	stop chan struct{}
+	done chan struct{}
+
+	awake  atomic.Bool // the loop will look at posted before it waits
+	mu     sync.Mutex
+	posted []func()
+	spare  []func()
+}
+
+// readSize is how much of a connection is read in one turn.
+const readSize = 256 << 10
+
+func newLoop(s *Server) (*loop, error) {
+	p, err := newPoller()
+	if err != nil {
+		return nil, err
+	}
+	l := &loop{
+		server: s,
+		poller: p,
+		read:   make([]byte, readSize),
+		stop:   make(chan struct{}),
+		done:   make(chan struct{}),
+	}
+	l.worker = s.router.NewWorker(l.post)
+	return l, nil
+}
+
+// post runs f on the loop's goroutine, soon. It may be called from any
+// goroutine.
+func (l *loop) post(f func()) {
+	l.mu.Lock()
+	l.posted = append(l.posted, f)
+	l.mu.Unlock()
+	if !l.awake.Load() {
+		l.poller.wake()
+	}
+}
+
+func (l *loop) runPosted() {
+	l.mu.Lock()
+	todo := l.posted
+	l.posted, l.spare = l.spare[:0], todo
+	l.mu.Unlock()
+	for i, f := range todo {
+		f()
+		todo[i] = nil
+	}
+}
+
+// run is the loop's goroutine. It ends after halt.
+func (l *loop) run() {
+	defer close(l.done)
+	for !l.halted() {
+		if !l.turn() {
+			return
+		}
+	}
+}
+
+func (l *loop) halted() bool {
+	select {
+	case <-l.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// turn waits for something to do and does it.
+func (l *loop) turn() bool {
+	var err error
+	if l.events, err = l.wait(); err != nil {
+		l.server.log.Error("event loop ends", "error", err)
+		return false
+	}
+	l.worker.Now = time.Now()
+	for _, e := range l.events {
+		l.server.ready(l, e)
+	}
+	l.runPosted()
+	l.flush()
+	l.worker.EndRound()
+	return true
+}
+
+func (l *loop) wait() ([]event, error) {
+	l.awake.Store(false)
+	l.mu.Lock()
+	pending := len(l.posted) > 0
+	l.mu.Unlock()
+	if pending {
+		l.poller.wake()
+	}
+	events, err := l.poller.wait(l.events[:0])
+	l.awake.Store(true)
+	return events, err
+}
+
+// flush writes to each link that was touched. Writing may let waiting messages
+// go on, which touches links again.
+func (l *loop) flush() {
+	for i := 0; i < len(l.worker.Touched); i++ {
+		l.worker.Touched[i].Flush(l.worker)
+		l.worker.Touched[i] = nil
+	}
+	l.worker.Touched = l.worker.Touched[:0]
+}
+
+// halt ends the loop and waits for that.
+func (l *loop) halt() {
+	close(l.stop)
+	l.poller.wake()
+	<-l.done
+	_ = l.poller.close()
+}

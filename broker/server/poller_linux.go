@@ -1,0 +1,128 @@
+package server
+
+import (
+	"os"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// poller tells which descriptors are ready, by epoll. Its descriptor is itself
+// registered with the Go runtime, so that a loop with nothing to do parks as a
+// goroutine and blocks no thread.
+type poller struct {
+	epfd   int
+	file   *os.File
+	raw    syscall.RawConn
+	wakefd int
+	events [256]unix.EpollEvent
+}
+
+// event is a descriptor that is ready.
+type event struct {
+	fd              int
+	readable, write bool
+}
+
+func newPoller() (*poller, error) {
+	epfd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	if err := unix.SetNonblock(epfd, true); err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	p := &poller{epfd: epfd, file: os.NewFile(uintptr(epfd), "epoll")}
+	if p.raw, err = p.file.SyscallConn(); err != nil {
+		return nil, err
+	}
+	if p.wakefd, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
+		return nil, os.NewSyscallError("eventfd", err)
+	}
+	return p, p.add(p.wakefd)
+}
+
+// add begins to watch fd for reading. It may be called from any goroutine, as
+// may watch.
+func (p *poller) add(fd int) error { return p.ctl(unix.EPOLL_CTL_ADD, fd, true, false) }
+
+// watch changes what fd is watched for.
+func (p *poller) watch(fd int, read, write bool) error {
+	return p.ctl(unix.EPOLL_CTL_MOD, fd, read, write)
+}
+
+func (p *poller) ctl(op, fd int, read, write bool) error {
+	ev := unix.EpollEvent{Fd: int32(fd)}
+	if read {
+		ev.Events |= unix.EPOLLIN | unix.EPOLLRDHUP
+	}
+	if write {
+		ev.Events |= unix.EPOLLOUT
+	}
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(p.epfd, op, fd, &ev))
+}
+
+// wait appends the descriptors that are ready to events. If there are none it
+// waits for one, or for wake.
+func (p *poller) wait(events []event) ([]event, error) {
+	n, err := p.poll()
+	if n == 0 && err == nil {
+		n, err = p.park()
+	}
+	for i := range p.events[:max(n, 0)] {
+		e := &p.events[i]
+		if int(e.Fd) == p.wakefd {
+			p.clearWake()
+			continue
+		}
+		events = append(events, event{
+			fd:       int(e.Fd),
+			readable: e.Events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0,
+			write:    e.Events&unix.EPOLLOUT != 0,
+		})
+	}
+	return events, err
+}
+
+// poll asks without waiting. The call cannot block, so the scheduler need not
+// know of it.
+func (p *poller) poll() (int, error) {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epfd),
+		uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), 0, 0, 0)
+	switch errno {
+	case 0:
+		return int(n), nil
+	case syscall.EINTR:
+		return 0, nil
+	default:
+		return 0, os.NewSyscallError("epoll_pwait", errno)
+	}
+}
+
+func (p *poller) park() (n int, err error) {
+	parked := p.raw.Read(func(uintptr) bool {
+		n, err = p.poll()
+		return n != 0 || err != nil
+	})
+	if err == nil {
+		err = parked
+	}
+	return n, err
+}
+
+// wake ends a wait, from any goroutine.
+func (p *poller) wake() {
+	one := [8]byte{1}
+	_, _ = unix.Write(p.wakefd, one[:]) // fails only where it is pending already
+}
+
+func (p *poller) clearWake() {
+	var count [8]byte
+	_, _ = unix.Read(p.wakefd, count[:])
+}
+
+func (p *poller) close() error {
+	_ = unix.Close(p.wakefd)
+	return p.file.Close()
+}

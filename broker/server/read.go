@@ -1,0 +1,154 @@
+package server
+
+import (
+	"fmt"
+
+	"github.com/godwit-mqtt/godwit/broker/metrics"
+	"github.com/godwit-mqtt/godwit/broker/packet"
+)
+
+// readable reads once and handles the packets that are complete.
+func (c *conn) readable() {
+	if c.state == stateLingering {
+		c.discard()
+		return
+	}
+	if c.tls != nil {
+		c.readTLS()
+		return
+	}
+	buf, have := c.gather()
+	n, err := readSocket(c.fd, buf[have:])
+	if n == 0 {
+		if err == nil || !wouldBlock(err) {
+			c.close()
+		}
+		return
+	}
+	c.loop.worker.Counts[metrics.BytesReceived] += uint64(n)
+	c.received(buf[:have+n])
+}
+
+// discard reads what a client still sends after its connection was ended.
+func (c *conn) discard() {
+	n, err := readSocket(c.fd, c.loop.read)
+	if n == 0 && (err == nil || !wouldBlock(err)) {
+		c.close()
+	}
+}
+
+// gather returns the buffer to read into, whose first have bytes are the packet
+// begun earlier: the loop's buffer, or one of the connection's own where the
+// packet is larger. That one grows with what has arrived, never ahead of it by
+// more than its size, so that a client has to send what it makes the server
+// hold.
+func (c *conn) gather() (buf []byte, have int) {
+	have = len(c.part)
+	if c.want <= len(c.loop.read) {
+		copy(c.loop.read, c.part)
+		return c.loop.read, have
+	}
+	if have == cap(c.part) || cap(c.part) < readSize {
+		grown := make([]byte, have, min(max(2*have, 2*readSize), c.want))
+		copy(grown, c.part)
+		c.part = grown
+	}
+	return c.part[:cap(c.part)], have
+}
+
+// received handles the packets in data and keeps what is left.
+func (c *conn) received(data []byte) {
+	c.seen = c.loop.wheel.now
+	n := c.handleAll(data)
+	if c.state >= stateLingering {
+		return
+	}
+	c.keep(data[n:])
+}
+
+// keep holds the beginning of a packet until the rest has come.
+func (c *conn) keep(rest []byte) {
+	switch {
+	case len(rest) == 0:
+		c.part, c.want = nil, 0
+	case c.want > len(c.loop.read) && cap(c.part) > 0 && &rest[0] == &c.part[:1][0]:
+		c.part = rest // it was gathered in place
+	default:
+		c.part = append([]byte(nil), rest...)
+	}
+}
+
+// handleAll handles the complete packets in data and returns how many bytes they
+// took. It stops where the connection ends or is paused.
+func (c *conn) handleAll(data []byte) (n int) {
+	for c.state == stateOpen || c.state == stateConnect {
+		frame, body, h, err := c.next(data[n:])
+		if err != nil {
+			c.fail(err)
+			return n
+		}
+		if frame == nil {
+			return n
+		}
+		n += len(frame)
+		c.loop.worker.Counts[metrics.PacketsReceived]++
+		if err := c.handle(h, frame, body); err != nil {
+			c.fail(err)
+			return n
+		}
+	}
+	return n
+}
+
+// next cuts the first packet out of data; frame is nil if it is not complete.
+func (c *conn) next(data []byte) (frame, body []byte, h packet.Header, err error) {
+	var n int
+	if c.version == packet.V31 {
+		h, n, err = packet.ParseHeaderV31(data)
+	} else {
+		h, n, err = packet.ParseHeader(data)
+	}
+	if err != nil || n == 0 {
+		c.want = 0
+		return nil, nil, h, err
+	}
+	size := n + h.Length
+	if size > c.limits.maxPacket {
+		return nil, nil, h, &packet.Error{
+			Type: h.Type, Reason: packet.ReasonPacketTooLarge,
+			Detail: fmt.Sprintf("%d bytes, and the limit is %d", size, c.limits.maxPacket),
+		}
+	}
+	if size > len(data) {
+		c.want = size
+		return nil, nil, h, nil
+	}
+	return data[:size], data[n:size], h, nil
+}
+
+// handle does what a packet asks for. An error ends the connection.
+func (c *conn) handle(h packet.Header, frame, body []byte) error {
+	if c.state == stateConnect {
+		return c.handleFirst(h, body)
+	}
+	switch h.Type {
+	case packet.TypePublish:
+		return c.handlePublish(h.Flags, frame, body)
+	case packet.TypePuback, packet.TypePubrec, packet.TypePubcomp:
+		return c.handleAck(h.Type, body)
+	case packet.TypePubrel:
+		return c.handlePubrel(body)
+	case packet.TypeSubscribe:
+		return c.handleSubscribe(body)
+	case packet.TypeUnsubscribe:
+		return c.handleUnsubscribe(body)
+	case packet.TypePingreq:
+		return c.handlePingreq(body)
+	case packet.TypeDisconnect:
+		return c.handleDisconnect(body)
+	case packet.TypeConnect: // [MQTT-3.1.0-2]
+		return &packet.Error{Type: h.Type, Reason: packet.ReasonProtocolError, Detail: "a second CONNECT"}
+	default:
+		return &packet.Error{Type: h.Type, Reason: packet.ReasonProtocolError, Detail: "not a packet that a client may send now"}
+	}
+}

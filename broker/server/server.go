@@ -1,0 +1,239 @@
+// Package server is the broker's engine: it speaks MQTT to the clients, and
+// lets package router do the rest.
+//
+// It runs one event loop a processor. A connection belongs to one loop, which
+// reads it and handles its packets; any loop may append to its outbound buffer
+// and flush it. Nothing on the way of a message waits, takes a goroutine of its
+// own or hands over to another one. What is slow does: a TLS handshake, the
+// check of a password, a commit.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/godwit-mqtt/godwit/broker/auth"
+	"github.com/godwit-mqtt/godwit/broker/config"
+	"github.com/godwit-mqtt/godwit/broker/metrics"
+	"github.com/godwit-mqtt/godwit/broker/packet"
+	"github.com/godwit-mqtt/godwit/broker/router"
+	"github.com/godwit-mqtt/godwit/broker/store"
+)
+
+// Options of a Server. All are needed but Version.
+type Options struct {
+	Config  *config.Config
+	Logger  *slog.Logger
+	Metrics *metrics.Metrics
+	// Store is closed when Serve returns.
+	Store   store.Store
+	Version string // for $SYS
+}
+
+// Server is one broker.
+type Server struct {
+	log           *slog.Logger
+	ctx           context.Context // for logging
+	metrics       *metrics.Metrics
+	store         store.Store
+	version       string
+	started       time.Time
+	router        *router.Router
+	authenticator *auth.Authenticator
+	verifying     chan struct{} // a place for each password check at a time
+	loops         []*loop
+	turn          int // the loop that got the last connection; owned by the first loop
+
+	config atomic.Pointer[config.Config] // defaulted
+	access atomic.Pointer[auth.Snapshot]
+
+	table []atomic.Pointer[conn] // by file descriptor
+
+	mu    sync.Mutex // serialises Apply and the end
+	ports map[string]*port
+	byFD  atomic.Pointer[map[int]*port]
+}
+
+// New opens a broker: it loads the store and binds the listeners. Clients are
+// served once Serve runs.
+func New(o Options) (*Server, error) {
+	s := &Server{
+		log:           o.Logger,
+		ctx:           context.Background(),
+		metrics:       o.Metrics,
+		store:         o.Store,
+		version:       o.Version,
+		started:       time.Now(),
+		authenticator: auth.NewAuthenticator(auth.Options{}),
+		verifying:     make(chan struct{}, runtime.GOMAXPROCS(0)),
+		table:         make([]atomic.Pointer[conn], openFiles()),
+		ports:         map[string]*port{},
+	}
+	access, err := auth.Compile(o.Config)
+	if err != nil {
+		return nil, fmt.Errorf("compile access rules: %w", err)
+	}
+	s.access.Store(access)
+	s.setConfig(o.Config)
+	s.router = router.New(o.Store, o.Metrics, access, s.routerLimits())
+	if err := s.router.Load(s.started); err != nil {
+		return nil, fmt.Errorf("load store: %w", err)
+	}
+	if err := s.openLoops(); err != nil {
+		return nil, err
+	}
+	s.metrics.SetGauges(s.gauges())
+	if err := s.applyListeners(o.Config.Settings.Listeners); err != nil {
+		s.closePorts()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) openLoops() error {
+	for range runtime.GOMAXPROCS(0) {
+		l, err := newLoop(s)
+		if err != nil {
+			return fmt.Errorf("open event loop: %w", err)
+		}
+		s.loops = append(s.loops, l)
+	}
+	return nil
+}
+
+func (s *Server) setConfig(c *config.Config) {
+	full := *c
+	full.Settings = c.Settings.Defaulted()
+	s.config.Store(&full)
+}
+
+// settings in force, with every default spelled out.
+func (s *Server) settings() *config.Settings { return &s.config.Load().Settings }
+
+func (s *Server) maxQoS() packet.QoS { return packet.QoS(*s.settings().MQTT.MaxQoS) }
+
+func (s *Server) routerLimits() router.Limits {
+	m := s.settings().MQTT
+	return router.Limits{
+		RetainedMessages: m.MaxRetainedMessages,
+		RetainedBytes:    m.MaxRetainedBytes,
+		MaxQoS:           *m.MaxQoS,
+	}
+}
+
+func (s *Server) gauges() metrics.Gauges {
+	return metrics.Gauges{
+		Connections:   func() float64 { return float64(s.router.Connected()) },
+		Sessions:      func() float64 { return float64(s.router.Sessions()) },
+		Subscriptions: func() float64 { return float64(s.router.Subscriptions()) },
+		Retained:      func() float64 { n, _ := s.router.Retained(); return float64(n) },
+		RetainedBytes: func() float64 { _, n := s.router.Retained(); return float64(n) },
+	}
+}
+
+// Serve serves clients until ctx ends. It then disconnects them at the
+// configured pace, closes the store and returns.
+func (s *Server) Serve(ctx context.Context) error {
+	for _, l := range s.loops {
+		go l.run()
+	}
+	s.keepTime(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closePorts()
+	s.drain()
+	for _, l := range s.loops {
+		l.halt()
+	}
+	if err := s.store.Close(); err != nil {
+		return fmt.Errorf("close store: %w", err)
+	}
+	return nil
+}
+
+// keepTime wakes the loops once a second until ctx ends.
+func (s *Server) keepTime(ctx context.Context) {
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	for n := 1; ; n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-second.C:
+		}
+		for _, l := range s.loops {
+			l.post(l.tick)
+		}
+		first := s.loops[0]
+		first.post(first.worker.Tick)
+		if every := time.Duration(s.settings().MQTT.SysInterval); every > 0 && n%max(int(every/time.Second), 1) == 0 {
+			first.post(func() { s.publishSys(first.worker) })
+		}
+	}
+}
+
+// ready handles one event of a loop.
+func (s *Server) ready(l *loop, e event) {
+	if p := (*s.byFD.Load())[e.fd]; p != nil {
+		p.accept(l)
+		return
+	}
+	c := s.table[e.fd].Load()
+	if c == nil {
+		return
+	}
+	defer c.recoverPanic()
+	if e.write {
+		c.writable()
+	}
+	if e.readable && c.state != stateClosed && !c.paused {
+		c.readable()
+	}
+}
+
+// recoverPanic keeps a fault in the handling of one client from the others.
+func (c *conn) recoverPanic() {
+	if r := recover(); r != nil {
+		c.server.log.Error("panic while handling a client", "client", c.clientID(), "panic", r, "stack", stack())
+		c.close()
+	}
+}
+
+func stack() string {
+	b := make([]byte, 16<<10)
+	return string(b[:runtime.Stack(b, false)])
+}
+
+// nextLoop takes the loops in turn.
+func (s *Server) nextLoop() *loop {
+	s.turn = (s.turn + 1) % len(s.loops)
+	return s.loops[s.turn]
+}
+
+// Status is what a broker says of itself.
+type Status struct {
+	// Revision of the configuration in force.
+	Revision  string
+	Clients   int
+	Listeners []ListenerStatus
+}
+
+// ErrClosed is returned by Apply once the broker has ended.
+var ErrClosed = errors.New("the broker has ended")
+
+// Addr returns the address of a listener, nil if there is none of that name.
+func (s *Server) Addr(name string) net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.ports[name]; p != nil {
+		return p.addr
+	}
+	return nil
+}

@@ -1,0 +1,235 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/godwit-mqtt/godwit/broker/metrics"
+)
+
+// tlsStream is the TLS side of a connection: crypto/tls over buffers that the
+// event loop fills and empties. The handshake runs on a goroutine of its own,
+// whose reads wait for the loop to feed them. After it, everything runs on
+// loops under the connection's mu, and a read of an empty buffer returns
+// errNoRecord, which crypto/tls takes as temporary.
+type tlsStream struct {
+	*tls.Conn
+	conn *conn
+	out  outbound // records to be written; guarded by conn.mu
+
+	mu          sync.Mutex
+	arrived     sync.Cond
+	in          []byte // records that were not read yet
+	end         error  // what a read finds behind them
+	handshaking bool
+}
+
+// errNoRecord says that the next record has not arrived.
+var errNoRecord net.Error = noRecord{}
+
+type noRecord struct{}
+
+func (noRecord) Error() string   { return "no complete TLS record has arrived" }
+func (noRecord) Timeout() bool   { return true }
+func (noRecord) Temporary() bool { return true }
+
+func newTLSStream(c *conn, cfg *tls.Config) *tlsStream {
+	t := &tlsStream{conn: c, handshaking: true}
+	t.arrived.L = &t.mu
+	t.Conn = tls.Server(records{t}, cfg)
+	return t
+}
+
+// records is the net.Conn that crypto/tls reads from and writes to.
+type records struct{ *tlsStream }
+
+func (r records) Read(b []byte) (int, error) {
+	t := r.tlsStream
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for t.handshaking && len(t.in) == 0 && t.end == nil {
+		t.arrived.Wait()
+	}
+	if len(t.in) > 0 {
+		n := copy(b, t.in)
+		t.in = t.in[n:]
+		return n, nil
+	}
+	if t.end != nil {
+		return 0, t.end
+	}
+	t.in = nil
+	return 0, errNoRecord
+}
+
+// Write takes a record. Only the handshake's goroutine comes without conn.mu.
+func (r records) Write(b []byte) (int, error) {
+	t, c := r.tlsStream, r.conn
+	if !t.inHandshake() {
+		t.out.append(b)
+		return len(b), nil
+	}
+	c.mu.Lock()
+	t.out.append(b)
+	c.mu.Unlock()
+	c.loop.post(func() { c.Flush(c.loop.worker) })
+	return len(b), nil
+}
+
+func (r records) Close() error                     { return nil }
+func (r records) LocalAddr() net.Addr              { return nil }
+func (r records) RemoteAddr() net.Addr             { return nil }
+func (r records) SetDeadline(time.Time) error      { return nil }
+func (r records) SetReadDeadline(time.Time) error  { return nil }
+func (r records) SetWriteDeadline(time.Time) error { return nil }
+
+func (t *tlsStream) inHandshake() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.handshaking
+}
+
+// feed adds what was read from the socket.
+func (t *tlsStream) feed(b []byte) {
+	t.mu.Lock()
+	t.in = append(t.in, b...)
+	t.mu.Unlock()
+	t.arrived.Signal()
+}
+
+// abort lets a handshake fail. It reports whether there is one; its goroutine
+// then calls back.
+func (t *tlsStream) abort() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.handshaking && t.end == nil {
+		t.end = io.ErrUnexpectedEOF
+	}
+	t.arrived.Signal()
+	return t.handshaking
+}
+
+// handshake is the handshake's goroutine.
+func (t *tlsStream) handshake() {
+	err := t.HandshakeContext(context.Background())
+	t.mu.Lock()
+	t.handshaking = false
+	t.mu.Unlock()
+	t.conn.loop.post(func() { t.conn.handshaken(err) })
+}
+
+// handshaken goes on with CONNECT after a handshake.
+func (c *conn) handshaken(err error) {
+	c.listener.handshakes.Add(-1)
+	if err != nil {
+		c.server.log.Info("TLS handshake failed", "remote", c.remote, "listener", c.listener.name(), "error", err)
+		c.Flush(c.loop.worker) // the alert
+		c.close()
+		return
+	}
+	c.state = stateConnect
+	c.decrypt()
+}
+
+// readTLS reads records and handles what is in them.
+func (c *conn) readTLS() {
+	if c.loop.cipher == nil {
+		c.loop.cipher = make([]byte, readSize)
+	}
+	n, err := readSocket(c.fd, c.loop.cipher)
+	if n == 0 {
+		if err == nil || !wouldBlock(err) {
+			c.close()
+		}
+		return
+	}
+	c.loop.worker.Counts[metrics.BytesReceived] += uint64(n)
+	if len(c.tls.in) == 0 && c.state != stateHandshake {
+		c.tls.in = c.loop.cipher[:n]
+		c.decrypt()
+		c.tls.own()
+		return
+	}
+	c.tls.feed(c.loop.cipher[:n])
+	if c.state != stateHandshake {
+		c.decrypt()
+	}
+}
+
+// own copies what was not read, out of the loop's buffer.
+func (t *tlsStream) own() {
+	if len(t.in) > 0 {
+		t.in = append([]byte(nil), t.in...)
+	} else {
+		t.in = nil
+	}
+}
+
+// decrypt handles the plaintext of the records that have arrived.
+func (c *conn) decrypt() {
+	for c.state == stateConnect || c.state == stateOpen {
+		buf, have := c.gather()
+		n, err := c.tls.open(buf[have:])
+		if n > 0 {
+			c.received(buf[:have+n])
+		}
+		switch {
+		case err == nil && n > 0:
+		case errors.Is(err, errNoRecord):
+			return
+		default:
+			c.close()
+			return
+		}
+	}
+}
+
+// open reads plaintext until b is full or the records are used up.
+func (t *tlsStream) open(b []byte) (n int, err error) {
+	t.conn.mu.Lock()
+	defer t.conn.mu.Unlock()
+	for n < len(b) && err == nil {
+		var k int
+		k, err = t.Conn.Read(b[n:])
+		n += k
+	}
+	if n > 0 && errors.Is(err, errNoRecord) {
+		err = nil
+	}
+	return n, err
+}
+
+// seal encrypts what waits. conn.mu is held.
+func (t *tlsStream) seal(plain *outbound) {
+	for plain.size > 0 {
+		b := plain.first()
+		n, err := t.Conn.Write(b)
+		if err != nil {
+			plain.drop()
+			return
+		}
+		plain.consume(n)
+	}
+}
+
+// closeNotify tells the client that nothing follows. conn.mu is held.
+func (t *tlsStream) closeNotify(plain *outbound) {
+	if t.inHandshake() {
+		return
+	}
+	t.seal(plain)
+	_ = t.Conn.CloseWrite()
+}
+
+// commonName is that of the client's certificate, if it showed a valid one.
+func (t *tlsStream) commonName() string {
+	if chains := t.ConnectionState().VerifiedChains; len(chains) > 0 {
+		return chains[0][0].Subject.CommonName
+	}
+	return ""
+}

@@ -1,0 +1,156 @@
+package session
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/godwit-mqtt/godwit/broker/packet"
+)
+
+// step is how far the exchange of one packet identifier has come.
+type step uint8
+
+const (
+	stepFree step = iota
+	stepPuback
+	stepPubrec
+	stepPubcomp
+)
+
+// slot is one message in flight to the client.
+type slot struct {
+	delivery *Delivery // nil where the session ends with its connection
+	order    uint64    // when it was sent, relative to the others
+	id       uint16
+	step     step
+}
+
+// inflight is the window of messages that the client has not acknowledged. A
+// packet identifier's slot is found by its low bits, so identifiers that are
+// handed out in sequence never collide until the window wraps around to one
+// that is still in use, which is then passed over.
+type inflight struct {
+	slots []slot // a power of two, or nil while nothing was ever sent
+	used  int
+	next  uint16 // the identifier handed out last
+	order uint64
+}
+
+const minSlots = 16
+
+func (f *inflight) at(id uint16) *slot { return &f.slots[int(id)&(len(f.slots)-1)] }
+
+// find returns the slot of id, or nil where it is not in use.
+func (f *inflight) find(id uint16) *slot {
+	if len(f.slots) == 0 {
+		return nil
+	}
+	if s := f.at(id); s.id == id && s.step != stepFree {
+		return s
+	}
+	return nil
+}
+
+// take assigns an identifier that is not in use [MQTT-2.2.1-3]. The caller has
+// made sure that used is below the largest window.
+func (f *inflight) take(q packet.QoS, d *Delivery) uint16 {
+	if f.used*2 >= len(f.slots) {
+		f.grow()
+	}
+	for {
+		f.next++
+		if f.next == 0 {
+			f.next = 1
+		}
+		if s := f.at(f.next); s.step == stepFree {
+			f.order++
+			f.used++
+			*s = slot{delivery: d, order: f.order, id: f.next, step: firstStep(q)}
+			return f.next
+		}
+	}
+}
+
+func firstStep(q packet.QoS) step {
+	if q == packet.QoS2 {
+		return stepPubrec
+	}
+	return stepPuback
+}
+
+// grow doubles the table. At most half of it is ever in use, so that a free
+// slot is near.
+func (f *inflight) grow() {
+	old := f.slots
+	f.slots = make([]slot, max(minSlots, 2*len(old)))
+	for _, s := range old {
+		if s.step != stepFree {
+			*f.at(s.id) = s
+		}
+	}
+}
+
+func (f *inflight) free(s *slot) {
+	*s = slot{}
+	f.used--
+	if f.used == 0 && len(f.slots) > keptSlots {
+		f.slots = nil
+	}
+}
+
+// keptSlots is the largest table that a session keeps while nothing is in
+// flight.
+const keptSlots = 1024
+
+// inOrder returns the slots in use by the order of their first sending.
+func (f *inflight) inOrder() []*slot {
+	var all []*slot
+	for i := range f.slots {
+		if f.slots[i].step != stepFree {
+			all = append(all, &f.slots[i])
+		}
+	}
+	slices.SortFunc(all, func(a, b *slot) int { return cmp.Compare(a.order, b.order) })
+	return all
+}
+
+// idSet is a set of packet identifiers, sized by what it holds.
+type idSet struct {
+	pages [64]*[16]uint64 // 1,024 identifiers a page
+	len   int
+}
+
+func (s *idSet) page(id uint16) **[16]uint64 { return &s.pages[id>>10] }
+
+func (s *idSet) has(id uint16) bool {
+	p := *s.page(id)
+	return p != nil && p[id>>6&15]>>(id&63)&1 != 0
+}
+
+func (s *idSet) add(id uint16) {
+	p := s.page(id)
+	if *p == nil {
+		*p = new([16]uint64)
+	}
+	(*p)[id>>6&15] |= 1 << (id & 63)
+	s.len++
+}
+
+func (s *idSet) remove(id uint16) {
+	(*s.page(id))[id>>6&15] &^= 1 << (id & 63)
+	s.len--
+}
+
+// all yields the identifiers in ascending order.
+func (s *idSet) all(yield func(id uint16) bool) {
+	for i, p := range s.pages {
+		if p == nil {
+			continue
+		}
+		for bit := range 1024 {
+			if p[bit>>6]>>(bit&63)&1 != 0 && !yield(uint16(i<<10+bit)) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,269 @@
+package session
+
+import (
+	"time"
+
+	"github.com/godwit-mqtt/godwit/broker/packet"
+)
+
+// Subscription is one topic filter of a session.
+type Subscription struct {
+	// Filter as the client wrote it, a "$share/group/" in front included.
+	Filter                     string
+	QoS                        packet.QoS // granted
+	NoLocal, RetainAsPublished bool
+	ID                         uint32 // MQTT 5 subscription identifier, 0 is none
+	// Suspended: no longer authorized. It delivers nothing until it is again.
+	Suspended bool
+}
+
+// Limits bound what a session may hold. Zero is no limit.
+type Limits struct {
+	QueuedMessages int
+	QueuedBytes    int
+	DropOldest     bool // make room for a new message instead of dropping it
+}
+
+// Session is the state that the server keeps of one client [MQTT-4.1.0-1]. Its
+// zero value is a new session.
+type Session struct {
+	// Durable says that the session outlives its connection: its session expiry
+	// interval is above zero, or it is an MQTT 3 session that is not clean.
+	Durable bool
+	// Expiry is how long the session lasts after its connection ended.
+	Expiry time.Duration
+	// Window is the number of QoS 1 and 2 messages that may be in flight to the
+	// client [MQTT-3.3.4-9]. It is set at each connect, and is at least 1.
+	Window int
+	Limits Limits
+
+	subscriptions map[string]*Subscription
+	out           inflight
+	queue         queue
+	received      *idSet
+	seq           uint64
+}
+
+// MaxWindow is the largest Window that makes sense: half of the identifiers, so
+// that a free one is always near.
+const MaxWindow = 1 << 14
+
+// Subscription returns the subscription to filter, or nil.
+func (s *Session) Subscription(filter string) *Subscription { return s.subscriptions[filter] }
+
+// Subscriptions returns the number of subscriptions.
+func (s *Session) Subscriptions() int { return len(s.subscriptions) }
+
+// EachSubscription calls yield for each subscription, in no order. The session
+// may not gain or lose one meanwhile.
+func (s *Session) EachSubscription(yield func(*Subscription) bool) {
+	for _, sub := range s.subscriptions {
+		if !yield(sub) {
+			return
+		}
+	}
+}
+
+// Subscribe adds a subscription, or replaces the one to the same filter
+// [MQTT-3.8.4-3], and reports whether there was one.
+func (s *Session) Subscribe(sub Subscription) (existed bool) {
+	_, existed = s.subscriptions[sub.Filter]
+	if s.subscriptions == nil {
+		s.subscriptions = make(map[string]*Subscription, 1)
+	}
+	s.subscriptions[sub.Filter] = &sub
+	return existed
+}
+
+// Unsubscribe removes the subscription to filter and reports whether there was
+// one.
+func (s *Session) Unsubscribe(filter string) (existed bool) {
+	_, existed = s.subscriptions[filter]
+	delete(s.subscriptions, filter)
+	return existed
+}
+
+// Ready reports whether a message can be sent at once: the window has room, and
+// nothing that came earlier waits.
+func (s *Session) Ready() bool { return s.queue.len() == 0 && s.out.used < s.Window }
+
+// Send takes a packet identifier for a message of QoS 1 or 2 that is sent now;
+// Ready has said yes. d is kept until the exchange is complete, and may be nil
+// where the session is not durable.
+func (s *Session) Send(q packet.QoS, d *Delivery) (id uint16) { return s.out.take(q, d) }
+
+// Enqueued says what became of a message that was to wait.
+type Enqueued int
+
+// What became of a message.
+const (
+	Queued        Enqueued = iota
+	QueueFull              // it was dropped: no room
+	DroppedOldest          // it waits, and older ones were dropped for it
+)
+
+// Enqueue lets d wait for room. With DroppedOldest, dropped was called for each
+// one that had to go.
+func (s *Session) Enqueue(d *Delivery, dropped func(*Delivery)) Enqueued {
+	result := Queued
+	for s.full(d) {
+		if !s.Limits.DropOldest || s.queue.len() == 0 {
+			return QueueFull
+		}
+		dropped(s.queue.pop())
+		result = DroppedOldest
+	}
+	s.queue.push(d)
+	return result
+}
+
+// Replay lets d wait whatever the limits say: it was asked for.
+func (s *Session) Replay(d *Delivery) { s.queue.push(d) }
+
+func (s *Session) full(d *Delivery) bool {
+	l := s.Limits
+	return l.QueuedMessages > 0 && s.queue.len() >= l.QueuedMessages ||
+		l.QueuedBytes > 0 && s.queue.bytes+d.Size() > l.QueuedBytes
+}
+
+// Next takes the delivery that waits longest off the queue, if there is one and
+// the window has room for it. A delivery of QoS 1 or 2 is in flight from then on
+// under id.
+func (s *Session) Next() (d *Delivery, id uint16) {
+	if s.queue.len() == 0 || s.out.used >= s.Window {
+		return nil, 0
+	}
+	d = s.queue.pop()
+	if d.QoS == packet.QoS0 {
+		return d, 0
+	}
+	return d, s.out.take(d.QoS, s.keep(d))
+}
+
+// keep is what remains of a delivery while it is in flight.
+func (s *Session) keep(d *Delivery) *Delivery {
+	if s.Durable {
+		return d
+	}
+	return nil
+}
+
+// Acknowledge takes a PUBACK, PUBREC or PUBCOMP of the client. known is false
+// where the identifier is not in that step of an exchange. done is the delivery
+// that is complete now, nil where none is or where its body was not kept.
+func (s *Session) Acknowledge(t packet.Type, id uint16, reason packet.ReasonCode) (done *Delivery, known bool) {
+	f := s.out.find(id)
+	if f == nil || f.step != expects(t) {
+		return nil, false
+	}
+	if t == packet.TypePubrec && !reason.IsError() {
+		// Only the identifier matters from here on [MQTT-4.3.3-6].
+		f.step = stepPubcomp
+		return nil, true
+	}
+	done = f.delivery
+	s.out.free(f)
+	return done, true
+}
+
+func expects(t packet.Type) step {
+	switch t {
+	case packet.TypePuback:
+		return stepPuback
+	case packet.TypePubrec:
+		return stepPubrec
+	case packet.TypePubcomp:
+		return stepPubcomp
+	default:
+		return stepFree
+	}
+}
+
+// Released reports whether a PUBREC for id was already answered by a PUBREL, so
+// that a repeated PUBREC is answered again and is no error.
+func (s *Session) Released(id uint16) bool {
+	f := s.out.find(id)
+	return f != nil && f.step == stepPubcomp
+}
+
+// Resume yields, in their original order, what has to be sent again to a client
+// that is back [MQTT-4.4.0-1]: the delivery, or nil for an identifier whose
+// PUBREL is to be repeated.
+func (s *Session) Resume(yield func(id uint16, d *Delivery) bool) {
+	for _, f := range s.out.inOrder() {
+		d := f.delivery
+		if f.step == stepPubcomp {
+			d = nil
+		}
+		if !yield(f.id, d) {
+			return
+		}
+	}
+}
+
+// Discard frees an identifier without an acknowledgement: its message expired or
+// cannot be sent to this client.
+func (s *Session) Discard(id uint16) {
+	if f := s.out.find(id); f != nil {
+		s.out.free(f)
+	}
+}
+
+// Restore puts a delivery back that a store had kept, in the state it was in.
+// Deliveries come in the order of their sequence numbers.
+func (s *Session) Restore(d *Delivery) {
+	s.seq = max(s.seq, d.Seq)
+	s.queue.push(d)
+}
+
+// NextSeq numbers a delivery for the store.
+func (s *Session) NextSeq() uint64 {
+	s.seq++
+	return s.seq
+}
+
+// Receive takes the packet identifier of a QoS 2 PUBLISH and reports whether the
+// message is new. A repeat is acknowledged and not delivered again
+// [MQTT-4.3.3-10].
+func (s *Session) Receive(id uint16) (isNew bool) {
+	if s.received == nil {
+		s.received = new(idSet)
+	}
+	if s.received.has(id) {
+		return false
+	}
+	s.received.add(id)
+	return true
+}
+
+// Release takes a PUBREL and reports whether its identifier was known
+// [MQTT-4.3.3-12].
+func (s *Session) Release(id uint16) (known bool) {
+	if s.received == nil || !s.received.has(id) {
+		return false
+	}
+	s.received.remove(id)
+	return true
+}
+
+// Received returns the number of QoS 2 messages that the client has not
+// released yet, which its Receive Maximum quota counts.
+func (s *Session) Received() int {
+	if s.received == nil {
+		return 0
+	}
+	return s.received.len
+}
+
+// EachReceived yields the identifiers that Received counts.
+func (s *Session) EachReceived(yield func(id uint16) bool) {
+	if s.received != nil {
+		s.received.all(yield)
+	}
+}
+
+// Inflight returns the number of messages that the client has not acknowledged.
+func (s *Session) Inflight() int { return s.out.used }
+
+// Queue returns the number of deliveries that wait, and their bytes.
+func (s *Session) Queue() (messages, bytes int) { return s.queue.len(), s.queue.bytes }

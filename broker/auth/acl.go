@@ -23,7 +23,7 @@ type ACL struct {
 // of the snapshot, such as a user that was removed, is allowed nothing. Whether
 // the principal is still Valid is another question.
 func (s *Snapshot) ACL(p Principal) *ACL {
-	a := &ACL{snapshot: s, user: noLevel, client: placeholder(p.ClientID)}
+	a := &ACL{snapshot: s, user: noLevel, client: levelOf(p.ClientID)}
 	if p.Anonymous {
 		a.known = s.anonymous
 		a.audiences = anonymousAudiences
@@ -32,7 +32,7 @@ func (s *Snapshot) ACL(p Principal) *ACL {
 	}
 	if u, ok := s.users[p.Username]; ok {
 		a.known = true
-		a.user = placeholder(p.Username)
+		a.user = levelOf(p.Username)
 		a.audiences, a.denies = u.audiences, u.denies
 	}
 	return a
@@ -91,7 +91,7 @@ func (a *ACL) askSubscribe(q *query, filter string) bool {
 	for _, t := range []*scopedTree{&a.snapshot.withhold, &a.snapshot.subscribe} {
 		q.ask(&t.plain, f)
 		if shared {
-			q.askShared(&t.shared, group, f)
+			q.askGroup(t, group, f)
 		}
 	}
 	return true
@@ -130,7 +130,7 @@ func (a *ACL) ReceiveShared(group string, topic []byte) bool {
 	}
 	q := a.query()
 	q.ask(&a.snapshot.withhold.plain, topic)
-	q.askShared(&a.snapshot.withhold.shared, group, topic)
+	q.askGroup(&a.snapshot.withhold, group, topic)
 	return a.known && !q.verdict.denied
 }
 
@@ -165,14 +165,14 @@ type Fingerprint [16]byte
 // a reload the caches and subscriptions of such a principal stand. It costs more
 // than a decision, and is not remembered.
 func (a *ACL) Fingerprint() Fingerprint {
-	h := sha256.New()
-	fmt.Fprintf(h, "%t %s %q %q\n", a.known, a.snapshot.defaultEffect, a.user, a.client)
+	b := fmt.Appendf(nil, "%t %s %q %q\n", a.known, a.snapshot.defaultEffect, a.user, a.client)
 	var ds []digest
 	for _, x := range a.audiences {
-		if d := a.snapshot.digests[x]; d != nil {
+		if d, ok := a.snapshot.digests[x]; ok {
 			ds = append(ds, d)
 		}
 	}
-	h.Write(digestOf(ds))
-	return Fingerprint(h.Sum(nil))
+	rules := digestOf(ds)
+	sum := sha256.Sum256(append(b, rules[:]...))
+	return Fingerprint(sum[:])
 }

@@ -113,7 +113,7 @@ func (a *ACL) overlaps(ruleTopic, group, filter string) bool {
 		return false
 	}
 	spelled := a.spellOut(p.filter)
-	return spelled != "" && !(spelled[0] == '$' && p.filter[0] == '%') && topic.Overlaps(spelled, filter)
+	return spelled != "" && (spelled[0] != '$' || p.filter[0] == '$') && topic.Overlaps(spelled, filter)
 }
 
 // spellOut replaces the placeholders of a filter by what they stand for, and
@@ -122,9 +122,9 @@ func (a *ACL) spellOut(filter string) string {
 	levels := strings.Split(filter, "/")
 	for i, level := range levels {
 		switch level {
-		case "%u":
+		case placeholderUser:
 			levels[i] = a.user
-		case "%c":
+		case placeholderClient:
 			levels[i] = a.client
 		}
 		if levels[i] == noLevel {

@@ -28,12 +28,22 @@ func newProof(kind, value string) proof {
 	return proof(sum[:])
 }
 
+// Placeholders of the username and the client identifier in rules.
+const (
+	placeholderUser   = "%u"
+	placeholderClient = "%c"
+)
+
+func isPlaceholder(level string) bool {
+	return level == placeholderUser || level == placeholderClient
+}
+
 // noLevel equals no level of a topic.
 const noLevel = "/"
 
-// placeholder returns what a placeholder of the identity stands for, and noLevel
-// if rules that use it never match.
-func placeholder(identity string) string {
+// levelOf returns the level that the placeholder of an identity stands for, and
+// noLevel if rules that use it never match.
+func levelOf(identity string) string {
 	if identity == "" || strings.ContainsAny(identity, "/+#") {
 		return noLevel
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/godwit-mqtt/godwit/broker/config"
 	"github.com/godwit-mqtt/godwit/broker/topic"
@@ -29,23 +30,24 @@ func parsePattern(s string) (p pattern, err error) {
 
 // compilePolicies fills the trees.
 func (s *Snapshot) compilePolicies() error {
-	atoms := map[audience][]digest{}
+	digests := map[audience][]digest{}
 	for i := range s.policies {
 		p := &s.policies[i]
+		audiences := audiencesOf(p, i)
 		for j := range p.Rules {
-			d, err := s.compileRule(i, j)
-			if err != nil {
-				return fmt.Errorf("access.policies[%d] (%s).rules[%d]%w", i, p.Source, j, err)
+			if err := s.compileRule(i, j, audiences); err != nil {
+				return fmt.Errorf("access.policies[%d] (%s).rules[%d].%w", i, p.Source, j, err)
 			}
-			for _, a := range audiencesOf(p, i) {
-				atoms[a] = append(atoms[a], d)
+			d := digestRule(&p.Rules[j])
+			for _, a := range audiences {
+				digests[a] = append(digests[a], d)
 			}
 		}
 	}
-	for _, t := range []*tree{&s.publish, &s.subscribe.plain, &s.subscribe.shared, &s.withhold.plain, &s.withhold.shared} {
-		t.finish()
-	}
-	for a, ds := range atoms {
+	s.publish.finish()
+	s.subscribe.finish()
+	s.withhold.finish()
+	for a, ds := range digests {
 		s.digests[a] = digestOf(ds)
 	}
 	return nil
@@ -66,45 +68,40 @@ func audiencesOf(p *config.Policy, i int) []audience {
 	return as
 }
 
-// compileRule enters one rule into the trees, and returns its digest.
-func (s *Snapshot) compileRule(policy, rule int) (digest, error) {
-	p := &s.policies[policy]
-	r := &p.Rules[rule]
+// compileRule enters one rule into the trees.
+func (s *Snapshot) compileRule(policy, rule int, audiences []audience) error {
+	r := &s.policies[policy].Rules[rule]
 	publish, subscribe := actionsOf(r)
 	g := grantOf(r)
 	for i, text := range r.Topics {
-		pt, err := parsePattern(text)
+		p, err := parsePattern(text)
 		if err != nil {
-			return nil, fmt.Errorf(".topics[%d]: %q: %w", i, text, err)
+			return fmt.Errorf("topics[%d]: %w", i, err)
 		}
-		s.rules = append(s.rules, ruleRef{int32(policy), int32(rule), int32(i)})
-		for _, a := range audiencesOf(p, policy) {
-			e := entry{audience: a, rule: int32(len(s.rules) - 1), grant: g}
-			if publish && !pt.shared {
-				s.publish.insert(pt.filter, e)
+		for _, a := range audiences {
+			e := entry{audience: a, rule: int32(len(s.rules)), grant: g}
+			if publish && !p.shared {
+				s.publish.insert(p.filter, e)
 			}
 			if subscribe {
-				s.insertSubscribe(pt, e)
+				s.insertSubscribe(p, e)
 			}
 		}
+		s.rules = append(s.rules, ruleRef{int32(policy), int32(rule), int32(i)})
 	}
-	return digestRule(publish, subscribe, g, r.Topics), nil
+	return nil
 }
 
 func (s *Snapshot) insertSubscribe(p pattern, e entry) {
-	trees := &s.subscribe
-	if e.deny {
-		trees = &s.withhold
-		d := s.denies[e.audience]
-		d.plain = d.plain || !p.shared
-		d.shared = d.shared || p.shared
-		s.denies[e.audience] = d
-	}
-	if p.shared {
-		trees.shared.insert(p.group+"/"+p.filter, e)
+	if !e.deny {
+		s.subscribe.of(p).insert(p.filter, e)
 		return
 	}
-	trees.plain.insert(p.filter, e)
+	s.withhold.of(p).insert(p.filter, e)
+	d := s.denies[e.audience]
+	d.plain = d.plain || !p.shared
+	d.shared = d.shared || p.shared
+	s.denies[e.audience] = d
 }
 
 func actionsOf(r *config.Rule) (publish, subscribe bool) {
@@ -125,25 +122,29 @@ func grantOf(r *config.Rule) grant {
 }
 
 // digest names the content of rules.
-type digest []byte
+type digest [sha256.Size]byte
 
-// digestRule is the digest of one rule, whatever the order of its topics.
-func digestRule(publish, subscribe bool, g grant, topics []string) digest {
-	h := sha256.New()
-	fmt.Fprintf(h, "%t %t %v", publish, subscribe, g)
-	for _, t := range slices.Sorted(slices.Values(topics)) {
-		fmt.Fprintf(h, " %q", t)
+// digestRule is the digest of what a rule says, however it is spelled.
+func digestRule(r *config.Rule) digest {
+	publish, subscribe := actionsOf(r)
+	g := grantOf(r)
+	b := make([]byte, 0, 256)
+	for _, v := range []bool{publish, subscribe, g.deny, g.retain} {
+		b = strconv.AppendBool(b, v)
 	}
-	return h.Sum(nil)
+	b = append(b, g.maxQoS)
+	for _, t := range slices.Sorted(slices.Values(r.Topics)) {
+		b = strconv.AppendQuote(b, t)
+	}
+	return sha256.Sum256(b)
 }
 
-// digestOf is the digest of a set of digests, whatever their order.
+// digestOf is the digest of a set of digests, which it sorts.
 func digestOf(ds []digest) digest {
-	ds = slices.Clone(ds)
-	slices.SortFunc(ds, func(a, b digest) int { return bytes.Compare(a, b) })
+	slices.SortFunc(ds, func(a, b digest) int { return bytes.Compare(a[:], b[:]) })
 	h := sha256.New()
 	for _, d := range ds {
-		h.Write(d)
+		h.Write(d[:])
 	}
-	return h.Sum(nil)
+	return digest(h.Sum(nil))
 }

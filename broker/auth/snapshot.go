@@ -27,13 +27,8 @@ type Snapshot struct {
 	withhold  scopedTree // Deny on Subscribe
 }
 
-// scopedTree is a tree of the rules that name topic filters, and one of those
-// that name shared subscriptions, under the group as first level.
-type scopedTree struct {
-	plain, shared tree
-}
-
-// scope says which of the two trees holds a rule.
+// scope says which rules there are: those that name topic filters, and those
+// that name shared subscriptions.
 type scope struct {
 	plain, shared bool
 }
@@ -112,7 +107,7 @@ func (s *Snapshot) assignAudiences() {
 		a := audiencePolicies + audience(i)
 		for _, name := range s.policies[i].Users {
 			u, ok := s.users[name]
-			if ok && s.digests[a] != nil && u.audiences[len(u.audiences)-1] != a {
+			if ok && len(s.policies[i].Rules) > 0 && u.audiences[len(u.audiences)-1] != a {
 				u.audiences = append(u.audiences, a)
 			}
 		}

@@ -13,13 +13,41 @@ type tree struct {
 	root node
 }
 
+// scopedTree holds rules on Subscribe: those that name topic filters, and by
+// group those that name shared subscriptions.
+type scopedTree struct {
+	plain  tree
+	groups map[string]*tree // a group may be a placeholder
+}
+
+// of returns the tree that a pattern belongs to.
+func (t *scopedTree) of(p pattern) *tree {
+	if !p.shared {
+		return &t.plain
+	}
+	if t.groups == nil {
+		t.groups = map[string]*tree{}
+	}
+	if t.groups[p.group] == nil {
+		t.groups[p.group] = &tree{}
+	}
+	return t.groups[p.group]
+}
+
 // node is the end of a sequence of levels.
 type node struct {
-	literal      map[string]*node
+	first        child            // most nodes have one literal child, or none
+	others       map[string]*node // further literal children
 	plus         *node
 	user, client *node   // %u, %c
 	here         entries // filters that end here
 	below        entries // filters that end here but for a last level '#'
+}
+
+// child is a node and the level that leads to it.
+type child struct {
+	level string
+	*node
 }
 
 // entry is one filter of a rule for one audience.
@@ -76,9 +104,9 @@ func (n *node) child(level string) *node {
 	switch level {
 	case "+":
 		p = &n.plus
-	case "%u":
+	case placeholderUser:
 		p = &n.user
-	case "%c":
+	case placeholderClient:
 		p = &n.client
 	default:
 		return n.literalChild(level)
@@ -90,27 +118,46 @@ func (n *node) child(level string) *node {
 }
 
 func (n *node) literalChild(level string) *node {
-	c := n.literal[level]
-	if c == nil {
-		if n.literal == nil {
-			n.literal = map[string]*node{}
-		}
-		c = &node{}
-		n.literal[strings.Clone(level)] = c
+	if c := n.literal([]byte(level)); c != nil {
+		return c
 	}
-	return c
+	c := child{strings.Clone(level), &node{}}
+	switch {
+	case n.first.node == nil:
+		n.first = c
+	case n.others == nil:
+		n.others = map[string]*node{c.level: c.node}
+	default:
+		n.others[c.level] = c.node
+	}
+	return c.node
+}
+
+// literal returns the node of a level that is spelled out, nil if there is none.
+func (n *node) literal(level []byte) *node {
+	if n.first.node != nil && n.first.level == string(level) {
+		return n.first.node
+	}
+	return n.others[string(level)]
 }
 
 // finish puts the tree into the order that questions rely on.
 func (t *tree) finish() { t.root.finish() }
 
+func (t *scopedTree) finish() {
+	t.plain.finish()
+	for _, g := range t.groups {
+		g.finish()
+	}
+}
+
 func (n *node) finish() {
 	n.here.sort()
 	n.below.sort()
-	for _, c := range n.literal {
+	for _, c := range n.others {
 		c.finish()
 	}
-	for _, c := range [...]*node{n.plus, n.user, n.client} {
+	for _, c := range [...]*node{n.first.node, n.plus, n.user, n.client} {
 		if c != nil {
 			c.finish()
 		}
@@ -132,31 +179,27 @@ type verdict struct {
 	maxQoS, maxQoSRetained  byte
 }
 
-// ask adds to the verdict the rules of t that cover the filter.
+// ask adds to the verdict the rules of t that cover the filter. t may be nil.
 func (q *query) ask(t *tree, filter []byte) {
-	q.first(&t.root, filter)
-}
-
-// askShared adds the rules of t, the first level of whose filters is the group
-// of a shared subscription.
-func (q *query) askShared(t *tree, group string, filter []byte) {
-	q.first(t.root.literal[group], filter)
-	if group == q.user {
-		q.first(t.root.user, filter)
-	}
-	if group == q.client {
-		q.first(t.root.client, filter)
-	}
-}
-
-// first visits the first level of a filter.
-func (q *query) first(n *node, filter []byte) {
-	if n == nil {
+	if t == nil {
 		return
 	}
 	// No wildcard and no placeholder covers the '$' that begins a topic
 	// [MQTT-4.7.2-1].
-	q.visit(n, filter, len(filter) == 0 || filter[0] != '$')
+	q.visit(&t.root, filter, len(filter) == 0 || filter[0] != '$')
+}
+
+// askGroup adds the rules that name the group of a shared subscription.
+func (q *query) askGroup(t *scopedTree, group string, filter []byte) {
+	if !isPlaceholder(group) {
+		q.ask(t.groups[group], filter)
+	}
+	if group == q.user {
+		q.ask(t.groups[placeholderUser], filter)
+	}
+	if group == q.client {
+		q.ask(t.groups[placeholderClient], filter)
+	}
 }
 
 // visit adds the rules below n that cover the filter; where wild is false, only
@@ -169,7 +212,7 @@ func (q *query) visit(n *node, filter []byte, wild bool) {
 	if q.settled() || string(level) == "#" {
 		return
 	}
-	q.descend(n.literal[string(level)], rest, more)
+	q.descend(n.literal(level), rest, more)
 	if !wild {
 		return
 	}

@@ -93,6 +93,7 @@ func BenchmarkMatchFanOut(b *testing.B) {
 						x.Subscribe("news/today", s, Options{})
 					}
 				}
+				x.Subscribe("#", new(int), Options{})
 				var m Matches[*int]
 				name := []byte("news/today")
 				x.Match(name, &m)

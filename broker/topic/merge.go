@@ -29,9 +29,12 @@ func (m *Matches[S]) merge(seed maphash.Seed) (used int) {
 	}
 	used = len(m.Entries)
 	few := m.unify(seed)
+	twice := m.anyIn(seed, largest)
 	m.add(largest)
 	used = max(used, len(m.Entries))
-	m.absorb(seed, few)
+	if twice {
+		m.absorb(seed, few)
+	}
 	if len(m.Extra) > 1 {
 		slices.SortFunc(m.Extra, func(a, b ExtraID) int {
 			return cmp.Or(cmp.Compare(a.Entry, b.Entry), cmp.Compare(a.ID, b.ID))
@@ -72,6 +75,17 @@ func (m *Matches[S]) unify(seed maphash.Seed) int {
 		m.Entries = append(m.Entries, e)
 	}
 	return len(m.Entries)
+}
+
+// anyIn reports whether a subscriber of Entries is in the set, too. Where a few
+// listen to everything and the many to one filter, mostly none is.
+func (m *Matches[S]) anyIn(seed maphash.Seed, set *bucket[S]) bool {
+	for i := range m.Entries {
+		if _, ok := set.get(seed, m.Entries[i].Subscriber); ok {
+			return true
+		}
+	}
+	return false
 }
 
 // absorb merges the entries from few on, which are unique among themselves,

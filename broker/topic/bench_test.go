@@ -60,10 +60,13 @@ func BenchmarkMatch(b *testing.B) {
 func BenchmarkMatchManyWildcards(b *testing.B) {
 	x := NewIndex[*int]()
 	for i := range 20_000 {
-		format := []string{"site/%d/+/%d/#", "site/+/line/%[2]d/+", "site/%d/#", "+/%d/line/%d/state"}[i%4]
+		format := []string{"site/%d/+/%d/#", "site/+/line/%[2]d/+", "site/%[1]d/#", "+/line/%[2]d/state"}[i%4]
 		x.Subscribe(fmt.Sprintf(format, i%100, i), new(int), Options{})
 	}
-	benchmarkMatch(b, x, func(i int) string { return fmt.Sprintf("site/%d/line/%d/state", i%100, i*7919%20_000) })
+	benchmarkMatch(b, x, func(i int) string {
+		i = i * 7919 % 20_000
+		return fmt.Sprintf("site/%d/line/%d/state", i%100, i)
+	})
 }
 
 func benchmarkMatch(b *testing.B, x *Index[*int], topic func(i int) string) {

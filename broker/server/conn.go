@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"github.com/godwit-mqtt/godwit/broker/listener"
 	"github.com/godwit-mqtt/godwit/broker/metrics"
 	"github.com/godwit-mqtt/godwit/broker/packet"
 	"github.com/godwit-mqtt/godwit/broker/router"
@@ -17,7 +18,8 @@ import (
 type connState uint8
 
 const (
-	stateHandshake connState = iota // TLS
+	stateProxy     connState = iota // a PROXY protocol header comes first
+	stateHandshake                  // TLS
 	stateConnect                    // the next packet has to be CONNECT
 	stateAuth                       // CONNECT is being judged
 	stateOpen
@@ -34,7 +36,8 @@ type conn struct {
 	listener *port
 	fd       int
 	remote   netip.AddrPort
-	tls      *tlsStream // nil on a plain connection
+	tls      *tlsStream          // nil on a plain connection
+	ws       *listener.WebSocket // nil where MQTT is spoken directly
 
 	state    connState
 	version  packet.Version
@@ -81,13 +84,6 @@ const (
 	drainedBelow   = 64 << 10
 )
 
-// serve takes an accepted connection in. It runs on the accepting loop.
-func (c *conn) serve() error {
-	c.opened = c.loop.wheel.now
-	c.server.table[c.fd].Store(c)
-	return c.loop.poller.add(c.fd)
-}
-
 // Congested implements router.Link.
 func (c *conn) Congested() bool {
 	if c.pending.Load() < congestedAbove {
@@ -104,15 +100,24 @@ func (c *conn) Full() bool { return c.pending.Load() > c.limits.full }
 func (c *conn) Write(w *router.Worker, frame []byte) {
 	c.mu.Lock()
 	if !c.ended && !c.fin {
-		c.out.append(frame)
-		c.pending.Store(int64(c.out.size))
-		w.Counts[metrics.PacketsSent]++
-		if !c.dirty {
-			c.dirty = true
-			w.Touched = append(w.Touched, c)
+		if c.ws != nil {
+			var space [10]byte
+			c.out.append(listener.AppendHeader(space[:0], len(frame)))
 		}
+		c.out.append(frame)
+		w.Counts[metrics.PacketsSent]++
+		c.touch(w)
 	}
 	c.mu.Unlock()
+}
+
+// touch has c flushed at the end of the round. mu is held.
+func (c *conn) touch(w *router.Worker) {
+	c.pending.Store(int64(c.out.size))
+	if !c.dirty {
+		c.dirty = true
+		w.Touched = append(w.Touched, c)
+	}
 }
 
 // Flush implements router.Link.
@@ -259,6 +264,9 @@ func (c *conn) linger() {
 	c.state = stateLingering
 	c.loop.wheel.add(c, lingerTimeout)
 	c.mu.Lock()
+	if c.ws != nil && c.ws.IsOpen() {
+		c.out.append(listener.CloseFrame())
+	}
 	c.fin = true
 	if c.tls != nil {
 		c.tls.closeNotify(&c.out)

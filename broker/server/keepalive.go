@@ -4,7 +4,7 @@ import "github.com/godwit-mqtt/godwit/broker/packet"
 
 // Bounds, in seconds, on what a client may leave the server waiting for.
 const (
-	connectTimeout = 10 // for TLS and CONNECT
+	connectTimeout = 10 // for all that comes before it is connected
 	lingerTimeout  = 2  // for its end of a connection that the server has ended
 )
 

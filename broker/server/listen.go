@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"sync/atomic"
 
@@ -26,6 +27,7 @@ type port struct {
 	settings    atomic.Pointer[config.Listener]
 	tls         atomic.Pointer[listener.TLS] // nil on a plain port
 	rate        atomic.Pointer[rate.Limiter] // nil is no limit
+	trusted     atomic.Pointer[[]netip.Prefix]
 	connections atomic.Int64
 	handshakes  atomic.Int64
 }
@@ -53,8 +55,20 @@ func (p *port) configure(l *config.Listener, t *listener.TLS) {
 	if old := p.settings.Load(); old == nil || old.ConnectRate != l.ConnectRate {
 		p.rate.Store(limiter(l.ConnectRate))
 	}
+	p.trusted.Store(prefixes(l.TrustedProxies))
 	p.settings.Store(l)
 	p.tls.Store(t)
+}
+
+// prefixes are CIDRs that the configuration's validation has found to be good.
+func prefixes(cidrs []string) *[]netip.Prefix {
+	var all []netip.Prefix
+	for _, cidr := range cidrs {
+		if p, err := netip.ParsePrefix(cidr); err == nil {
+			all = append(all, p.Masked())
+		}
+	}
+	return &all
 }
 
 func limiter(perSecond int) *rate.Limiter {
@@ -83,7 +97,7 @@ func (p *port) accept(l *loop) {
 		}
 		l.worker.Counts[metrics.ConnectionsAccepted]++
 		p.connections.Add(1)
-		c.begin()
+		c.start()
 	}
 }
 
@@ -103,20 +117,14 @@ func (p *port) admits() bool {
 // gone counts a connection out.
 func (p *port) gone() { p.connections.Add(-1) }
 
-// begin gives c to its loop.
-func (c *conn) begin() {
-	c.limits.maxPacket = int(c.server.settings().MQTT.MaxPacketSize)
-	c.state = stateConnect
-	if t := c.listener.tls.Load(); t != nil {
-		c.state = stateHandshake
-		c.tls = newTLSStream(c, t.Config)
-		c.listener.handshakes.Add(1)
-		go c.tls.handshake()
-	}
+// start gives c to its loop.
+func (c *conn) start() {
 	c.loop.post(func() {
+		defer c.recoverPanic()
 		c.opened = c.loop.wheel.now
 		c.loop.wheel.add(c, connectTimeout)
 		c.server.table[c.fd].Store(c)
+		c.begin()
 		if err := c.loop.poller.add(c.fd); err != nil {
 			c.server.log.Error("a connection cannot be watched", "error", err)
 			c.close()

@@ -9,11 +9,14 @@ import (
 
 // readable reads once and handles the packets that are complete.
 func (c *conn) readable() {
-	if c.state == stateLingering {
+	switch {
+	case c.state == stateLingering:
 		c.discard()
 		return
-	}
-	if c.tls != nil {
+	case c.state == stateProxy:
+		c.readProxy()
+		return
+	case c.tls != nil:
 		c.readTLS()
 		return
 	}
@@ -26,7 +29,7 @@ func (c *conn) readable() {
 		return
 	}
 	c.loop.worker.Counts[metrics.BytesReceived] += uint64(n)
-	c.received(buf[:have+n])
+	c.arrived(buf[:have+n], have)
 }
 
 // discard reads what a client still sends after its connection was ended.

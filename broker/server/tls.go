@@ -126,6 +126,10 @@ func (t *tlsStream) handshake() {
 // handshaken goes on with CONNECT after a handshake.
 func (c *conn) handshaken(err error) {
 	c.listener.handshakes.Add(-1)
+	if err == nil && c.state != stateHandshake {
+		c.close() // it was ended meanwhile
+		return
+	}
 	if err != nil {
 		c.server.log.Info("TLS handshake failed", "remote", c.remote, "listener", c.listener.name(), "error", err)
 		c.Flush(c.loop.worker) // the alert
@@ -176,7 +180,7 @@ func (c *conn) decrypt() {
 		buf, have := c.gather()
 		n, err := c.tls.open(buf[have:])
 		if n > 0 {
-			c.received(buf[:have+n])
+			c.arrived(buf[:have+n], have)
 		}
 		switch {
 		case err == nil && n > 0:

@@ -8,8 +8,6 @@ import (
 	"github.com/godwit-mqtt/godwit/broker/config"
 )
 
-func qos(q byte) *byte { return &q }
-
 // rule makes a rule for the actions, a letter each: p, s or * for all.
 func rule(effect config.Effect, actions string, topics ...string) config.Rule {
 	r := config.Rule{Effect: effect, Topics: topics}
@@ -27,7 +25,7 @@ func allow(actions string, topics ...string) config.Rule {
 
 func deny(actions string, topics ...string) config.Rule { return rule(config.Deny, actions, topics...) }
 
-func withQoS(r config.Rule, q byte) config.Rule { r.MaxQoS = &q; return r }
+func withQoS(r config.Rule, q byte) config.Rule { r.MaxQoS = new(q); return r }
 
 func withoutRetain(r config.Rule) config.Rule { r.Retain = config.Deny; return r }
 
@@ -47,11 +45,11 @@ func identity(t *testing.T, username, clientID string, rules ...config.Rule) *AC
 	return s.ACL(Principal{Username: username, ClientID: clientID})
 }
 
-func compile(t testing.TB, c config.Config) *Snapshot {
-	t.Helper()
+func compile(tb testing.TB, c config.Config) *Snapshot {
+	tb.Helper()
 	s, err := Compile(&c)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }

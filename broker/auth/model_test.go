@@ -46,12 +46,7 @@ func (o *oracle) isSubject(y *config.Policy) bool {
 	if o.p.Anonymous {
 		return y.Anonymous
 	}
-	for _, name := range y.Users {
-		if name == o.p.Username {
-			return true
-		}
-	}
-	return y.Authenticated
+	return y.Authenticated || slices.Contains(y.Users, o.p.Username)
 }
 
 // expand returns the group and filter of a rule's topic, group "" for one that
@@ -199,7 +194,7 @@ func (d dice) rule() config.Rule {
 	r := config.Rule{
 		Effect:  pick(d, config.Allow, config.Allow, config.Deny),
 		Actions: []config.Action{pick(d, config.ActionPublish, config.ActionSubscribe, config.ActionAll)},
-		MaxQoS:  pick(d, nil, nil, qos(0), qos(1)),
+		MaxQoS:  pick(d, nil, nil, new(byte(0)), new(byte(1))),
 		Retain:  pick(d, "", config.Allow, config.Deny),
 	}
 	for range 1 + d.IntN(2) {
@@ -238,6 +233,7 @@ func (d dice) principal() Principal {
 
 // play checks one random configuration.
 func (d dice) play(t *testing.T, questions int) {
+	t.Helper()
 	c := d.config()
 	s := compile(t, c)
 	for range 3 {

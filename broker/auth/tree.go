@@ -208,7 +208,7 @@ func (q *query) visit(n *node, filter []byte, wild bool) {
 	if wild {
 		q.add(n.below)
 	}
-	level, rest, more := cutLevel(filter)
+	level, rest, more := bytes.Cut(filter, slash)
 	if q.settled() || string(level) == "#" {
 		return
 	}
@@ -237,12 +237,7 @@ func (q *query) descend(n *node, rest []byte, more bool) {
 	}
 }
 
-func cutLevel(filter []byte) (level, rest []byte, more bool) {
-	if i := bytes.IndexByte(filter, '/'); i >= 0 {
-		return filter[:i], filter[i+1:], true
-	}
-	return filter, nil, false
-}
+var slash = []byte{'/'}
 
 // add takes the entries that are for the principal, and looks at no more of the
 // others than it must: here may be one for each of 100,000 users.

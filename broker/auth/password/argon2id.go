@@ -53,7 +53,7 @@ func hashArgon2id(password []byte) string {
 func parseArgon2id(rest string) (verifier, error) {
 	fields := strings.Split(rest, "$")
 	if len(fields) != 4 {
-		return nil, errors.New("argon2id hash is not of the form $argon2id$v=19$m=...,t=...,p=...$salt$hash")
+		return nil, errors.New("argon2id hash is not of the form $argon2id$v=19$m=memory,t=passes,p=lanes$salt$hash")
 	}
 	if fields[0] != "v=19" {
 		return nil, errors.New("argon2id hash is not of version 19 (v=19)")
@@ -71,7 +71,7 @@ func parseArgon2id(rest string) (verifier, error) {
 func (h *argon2idHash) parseParameters(s string) error {
 	fields := strings.Split(s, ",")
 	if len(fields) != 3 {
-		return errors.New("its parameters are not of the form m=...,t=...,p=...")
+		return errors.New("its parameters are not of the form m=memory,t=passes,p=lanes")
 	}
 	memory, err := parseParameter(fields[0], "m=", argon2MaxMemory)
 	if err != nil {
@@ -115,7 +115,7 @@ func (h *argon2idHash) verify(password []byte) bool {
 func parseParameter(s, name string, most uint64) (uint64, error) {
 	digits, ok := strings.CutPrefix(s, name)
 	if !ok {
-		return 0, errors.New("its parameters are not of the form m=...,t=...,p=...")
+		return 0, errors.New("its parameters are not of the form m=memory,t=passes,p=lanes")
 	}
 	n, err := parseNumber(digits, most)
 	if err != nil {

@@ -163,6 +163,30 @@ func TestDecoyIsNeverAdmitted(t *testing.T) {
 	}
 }
 
+func TestUnknownUsersCostWhatOthersDo(t *testing.T) {
+	s := compile(t, usersConfig(false))
+	a := NewAuthenticator(Options{})
+	decoys := map[*user]bool{}
+	for i := range 100 {
+		name := fmt.Sprint("nobody", i)
+		u, exists := a.candidate(s, name)
+		again, _ := a.candidate(s, name)
+		if exists || u != again || len(u.PasswordHashes) == 0 {
+			t.Fatalf("%s is tried on %+v, then on %+v", name, u, again)
+		}
+		decoys[u] = true
+	}
+	if len(decoys) != len(s.passwordUsers) {
+		t.Errorf("%d of %d users serve as decoys", len(decoys), len(s.passwordUsers))
+	}
+	if u, exists := a.candidate(s, "cert"); exists || len(u.PasswordHashes) == 0 {
+		t.Error("a user without a password is told apart")
+	}
+	if u, exists := a.candidate(compile(t, config.Config{}), "nobody"); exists || len(u.PasswordHashes) == 0 {
+		t.Error("no work is done where there are no users")
+	}
+}
+
 func TestStats(t *testing.T) {
 	s := compile(t, usersConfig(false))
 	a := NewAuthenticator(Options{})

@@ -104,10 +104,14 @@ func (s *Snapshot) assignAudiences() {
 		u.audiences = []audience{audienceAuthenticated}
 	}
 	for i := range s.policies {
+		p := &s.policies[i]
+		if p.Authenticated || len(p.Rules) == 0 {
+			continue
+		}
 		a := audiencePolicies + audience(i)
-		for _, name := range s.policies[i].Users {
+		for _, name := range p.Users {
 			u, ok := s.users[name]
-			if ok && len(s.policies[i].Rules) > 0 && u.audiences[len(u.audiences)-1] != a {
+			if ok && u.audiences[len(u.audiences)-1] != a {
 				u.audiences = append(u.audiences, a)
 			}
 		}

@@ -478,6 +478,7 @@ func TestReadersLoseNothing(t *testing.T) {
 }
 
 func readWhile(t *testing.T, done *atomic.Bool, seed uint64, x *Index[int], levels []string, filters map[int]string) {
+	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 0))
 	var m Matches[int]
 	for !done.Load() {
@@ -511,6 +512,7 @@ func readWhile(t *testing.T, done *atomic.Bool, seed uint64, x *Index[int], leve
 
 // checkFixedMember looks for the member of $share/g/# that never leaves.
 func checkFixedMember(t *testing.T, m *Matches[int]) {
+	t.Helper()
 	for _, g := range m.Shared {
 		if g.Filter() == "#" && g.Name() == "g" && indexOf(g.Members(), 0) >= 0 {
 			return

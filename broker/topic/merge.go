@@ -145,7 +145,7 @@ func (s *seenSet) reset(entries int) {
 	if s.round++; size > len(s.slots) || s.round == 0 {
 		s.slots, s.round = make([]seenSlot, max(size, len(s.slots))), 1
 	}
-	s.mask = uint64(size - 1) //nolint:gosec // size is positive
+	s.mask = uint64(size - 1)
 }
 
 func find[S comparable](seen *seenSet, seed maphash.Seed, entries []Entry[S], s S) int {
@@ -168,5 +168,5 @@ func insert[S comparable](seen *seenSet, seed maphash.Seed, entry int, s S) {
 	for seen.slots[at].round == seen.round {
 		at = (at + 1) & seen.mask
 	}
-	seen.slots[at] = seenSlot{round: seen.round, entry: uint32(entry)} //nolint:gosec // an index of a slice in memory
+	seen.slots[at] = seenSlot{round: seen.round, entry: uint32(entry)}
 }

@@ -34,16 +34,17 @@ func (l *level) hash(seed maphash.Seed) uint32 {
 }
 
 func hashLevel(seed maphash.Seed, text []byte) uint32 {
-	return uint32(maphash.Bytes(seed, text) >> 32) //nolint:gosec // half of the hash is meant
+	return uint32(maphash.Bytes(seed, text) >> 32)
 }
 
 // cutLevel splits a name or filter behind its first level; more says whether
 // another one, which may be empty, follows.
 func cutLevel(topic []byte) (first, rest []byte, more bool) {
-	if i := bytes.IndexByte(topic, '/'); i >= 0 {
-		return topic[:i], topic[i+1:], true
+	end := bytes.IndexByte(topic, '/') //nolint:modernize // bytes.Cut takes half as long again
+	if end < 0 {
+		return topic, nil, false
 	}
-	return topic, nil, false
+	return topic[:end], topic[end+1:], true
 }
 
 // literal returns the child of that name, or nil.

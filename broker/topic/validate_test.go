@@ -124,8 +124,7 @@ func checkInvalid(t *testing.T, err, want error, text string) {
 	if want == nil {
 		return
 	}
-	var invalid *InvalidError
-	if !errors.As(err, &invalid) {
+	if _, ok := errors.AsType[*InvalidError](err); !ok {
 		t.Fatalf("got a %T, want an *InvalidError", err)
 	}
 	if err.Error() != text {

@@ -9,22 +9,24 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$root"
 kubeconfig=$(go run ./hack/cluster kubeconfig)
 kubectl=$(hack/tools/build.sh kubectl)
+probe=$(hack/tools/build.sh probe)
 ns=cluster-check
 work=$(mktemp -d)
 
-k() { "$kubectl" --kubeconfig="$kubeconfig" --namespace="$ns" "$@"; }
+kc() { "$kubectl" --kubeconfig="$kubeconfig" "$@"; }
+k() { kc --namespace="$ns" "$@"; }
 
 forward=
 cleanup() {
   [[ -z $forward ]] || kill "$forward" 2>/dev/null || true
   rm -rf "$work"
-  k delete namespace "$ns" --ignore-not-found --wait=false >/dev/null 2>&1 || true
+  kc delete namespace "$ns" --ignore-not-found --wait=false >/dev/null 2>&1 || true
 }
 trap cleanup EXIT
 
 step() { printf '%-52s' "$1"; }
 ok() { echo ok; }
-fetch() { busybox wget -q -T 10 -O - "$1"; }
+fetch() { "$probe" get "$1"; }
 
 # expect WANT COMMAND...: runs the command until it prints WANT, for half a minute.
 expect() {
@@ -38,7 +40,7 @@ expect() {
   return 1
 }
 
-k delete namespace "$ns" --ignore-not-found >/dev/null
+kc delete namespace "$ns" --ignore-not-found >/dev/null
 k apply -f - >/dev/null <<YAML
 apiVersion: v1
 kind: Namespace
@@ -102,14 +104,15 @@ expect started k logs web
 expect hello k exec web -- /busybox cat /data/index.html
 ok
 
-step 'a Service name resolves and answers in a pod'
-expect hello k exec web -- /busybox wget -q -T 10 -O - "http://web.$ns.svc.cluster.local"
+step 'a Service resolves and answers in a pod'
+ip=$(k get service web -o 'jsonpath={.spec.clusterIP}')
+expect "$ip" k exec web -- /probe resolve "web.$ns.svc.cluster.local"
+expect hello k exec web -- /probe get "http://web.$ns/"
 ok
 
 step 'ClusterIP and NodePort answer on the host'
-ip=$(k get service web -o 'jsonpath={.spec.clusterIP}')
 port=$(k get service web -o 'jsonpath={.spec.ports[0].nodePort}')
-node=$(k get nodes -o 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}')
+node=$(kc get nodes -o 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}')
 expect hello fetch "http://$ip/"
 expect hello fetch "http://$node:$port/"
 ok
@@ -137,6 +140,6 @@ ok
 
 step 'the namespace and its volume go away'
 volume=$(k get pvc data -o 'jsonpath={.spec.volumeName}')
-k delete namespace "$ns" --timeout=120s >/dev/null
-k wait --for=delete "pv/$volume" --timeout=60s >/dev/null
+kc delete namespace "$ns" --timeout=120s >/dev/null
+kc wait --for=delete "pv/$volume" --timeout=60s >/dev/null
 ok

@@ -102,7 +102,7 @@ func (c *cluster) prepare(ctx context.Context) error {
 		return fmt.Errorf("install Debian packages: %w", err)
 	}
 	return c.findTools(ctx, "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet",
-		"kube-proxy", "kubectl", "coredns", "cert-manager", "provisioner", "pause")
+		"kube-proxy", "kubectl", "coredns", "cert-manager", "provisioner", "pause", "probe")
 }
 
 // findSource looks for the source tree upwards from the working directory.

@@ -10,15 +10,12 @@ import (
 	"strings"
 )
 
-// toolImages are the tools that run as pods (pause: under every pod), and busybox, which gives a
-// pod a shell for looking around.
-var toolImages = []string{"pause", "coredns", "cert-manager", "provisioner", "busybox"}
+// toolImages are the tools that run as pods: pause under every pod, and probe with busybox in the
+// image busybox:local, for looking around.
+var toolImages = []string{"pause", "coredns", "cert-manager", "provisioner", "probe"}
 
 // imageName names the image of a tool by the content key that its path holds.
 func (c *cluster) imageName(tool string) (string, error) {
-	if tool == "busybox" {
-		return "docker.io/library/busybox:local", nil
-	}
 	path, ok := c.tools[tool]
 	if !ok {
 		return "", fmt.Errorf("tool %s has not been built", tool)
@@ -49,16 +46,25 @@ func (c *cluster) importTools(ctx context.Context) error {
 }
 
 func (c *cluster) importTool(ctx context.Context, tool, name string) error {
-	binary, user := c.tools[tool], "65532:65532"
-	switch tool {
-	case "busybox":
-		binary, user = "/bin/busybox", "0:0"
-	case "provisioner": // makes directories of the node
+	user := "65532:65532"
+	if tool == "provisioner" { // makes directories of the node
 		user = "0:0"
 	}
-	archive := filepath.Join(c.dir, tool+".tar")
+	if err := c.importBinaries(ctx, name, user, c.tools[tool]); err != nil || tool != "probe" {
+		return err
+	}
+	return c.importBinaries(ctx, "docker.io/library/busybox:local", "0:0", "/bin/busybox", c.tools[tool])
+}
+
+// importBinaries packs an image and imports it.
+func (c *cluster) importBinaries(ctx context.Context, name, user, binary string, more ...string) error {
+	archive := c.path("image.tar")
 	defer os.Remove(archive) //nolint:errcheck // "down" removes it with the rest
-	pack := command(ctx, "go", "run", "./hack/image", "-binary", binary, "-name", name, "-user", user, "-o", archive)
+	args := []string{"run", "./hack/image", "-name", name, "-user", user, "-o", archive, "-binary", binary}
+	for _, path := range more {
+		args = append(args, "-add", path)
+	}
+	pack := command(ctx, "go", args...)
 	pack.Dir, pack.Stderr = c.source, os.Stderr
 	if err := pack.Run(); err != nil {
 		return fmt.Errorf("pack: %w", err)

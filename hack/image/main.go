@@ -1,9 +1,9 @@
-// Command image packs one static Linux binary into a container image, without a container engine,
+// Command image packs static Linux binaries into a container image, without a container engine,
 // and prints the reference that names exactly this content: NAME:TAG-DIGEST.
 //
 // The archive is in docker's format, as `ctr images import`, `docker load` and
 // `kind load image-archive` read it, and names the image twice: as NAME:TAG and as the printed
-// reference. The same binary always gives the same bytes.
+// reference. The same binaries always give the same bytes.
 package main
 
 import (
@@ -26,38 +26,40 @@ import (
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("image: ")
-	binary := flag.String("binary", "", "static Linux binary to pack; it stands in the root of the image")
+	binary := flag.String("binary", "", "static Linux binary that the image runs; it stands in the root of the image")
 	name := flag.String("name", "godwit:dev", "image name and tag")
 	user := flag.String("user", "65532:65532", "user and group that the image runs as")
 	output := flag.String("o", "", "archive to write")
+	binaries := []string{""}
+	flag.Func("add", "another static binary for the root of the image; may be repeated", func(path string) error {
+		binaries = append(binaries, path)
+		return nil
+	})
 	flag.Parse()
 	if *binary == "" || *output == "" || flag.NArg() > 0 {
 		flag.Usage()
 		os.Exit(2)
 	}
-	ref, err := pack(*binary, *name, *user, *output)
+	binaries[0] = *binary
+	ref, err := pack(binaries, *name, *user, *output)
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(ref)
 }
 
-// pack writes the archive and returns the reference with the digest.
-func pack(binary, name, user, output string) (string, error) {
-	arch, err := architecture(binary)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", binary, err)
-	}
-	content, err := os.ReadFile(binary)
+// pack writes an archive with binaries in the root of the image, of which it runs the first, and
+// returns the reference with the digest.
+func pack(binaries []string, name, user, output string) (string, error) {
+	arch, contents, err := read(binaries)
 	if err != nil {
 		return "", err
 	}
-	entrypoint := filepath.Base(binary)
 	var layer bytes.Buffer
-	if err := writeTar(&layer, file{entrypoint, 0o755, content}); err != nil {
+	if err := writeTar(&layer, contents...); err != nil {
 		return "", err
 	}
-	config, err := json.Marshal(imageConfig(arch, "/"+entrypoint, user, digest(layer.Bytes())))
+	config, err := json.Marshal(imageConfig(arch, "/"+contents[0].name, user, digest(layer.Bytes())))
 	if err != nil {
 		return "", err
 	}
@@ -91,6 +93,26 @@ func imageConfig(arch, entrypoint, user, diffID string) map[string]any {
 		"config":       map[string]any{"Entrypoint": []string{entrypoint}, "User": user, "WorkingDir": "/"},
 		"rootfs":       map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + diffID}},
 	}
+}
+
+// read loads binaries, which must be for the same architecture.
+func read(binaries []string) (arch string, contents []file, err error) {
+	for _, path := range binaries {
+		its, err := architecture(path)
+		if err != nil {
+			return "", nil, fmt.Errorf("%s: %w", path, err)
+		}
+		if arch != "" && its != arch {
+			return "", nil, fmt.Errorf("%s is for %s, not %s", path, its, arch)
+		}
+		arch = its
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return "", nil, err
+		}
+		contents = append(contents, file{filepath.Base(path), 0o755, content})
+	}
+	return arch, contents, nil
 }
 
 // architecture reads the platform of a binary, and refuses one that needs a dynamic loader: an

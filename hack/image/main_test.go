@@ -36,7 +36,7 @@ func TestPackedTwiceIsTheSame(t *testing.T) {
 	var archives [2][]byte
 	for i := range archives {
 		path := filepath.Join(dir, "image.tar")
-		if _, err := pack(binary, "godwit:dev", "65532:65532", path); err != nil {
+		if _, err := pack([]string{binary}, "godwit:dev", "65532:65532", path); err != nil {
 			t.Fatal(err)
 		}
 		var err error
@@ -51,7 +51,7 @@ func TestPackedTwiceIsTheSame(t *testing.T) {
 
 func TestArchiveHoldsWhatItsManifestNames(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "image.tar")
-	ref, err := pack(build(t), "godwit:dev", "65532:65532", path)
+	ref, err := pack([]string{build(t)}, "godwit:dev", "65532:65532", path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestRefusesWhatCannotRunFromScratch(t *testing.T) {
 		t.Skip("needs a dynamic Linux binary")
 	}
 	for _, path := range []string{"/bin/ls", "main_test.go"} {
-		if _, err := pack(path, "x:y", "0:0", filepath.Join(t.TempDir(), "image.tar")); err == nil {
+		if _, err := pack([]string{path}, "x:y", "0:0", filepath.Join(t.TempDir(), "image.tar")); err == nil {
 			t.Errorf("%s was packed", path)
 		}
 	}

@@ -21,7 +21,7 @@ export GOWORK=off GOFLAGS='-mod=readonly -buildvcs=false' GOOS='' GOARCH='' CGO_
 names=(
   kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl
   etcd helm controller-gen golangci-lint
-  coredns cert-manager provisioner pause
+  coredns cert-manager provisioner pause probe
 )
 
 # module NAME: the directory under hack/tools that holds its go.mod.

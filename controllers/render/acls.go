@@ -59,7 +59,7 @@ func (a *acl) judge(source *v1alpha1.TopicACL, users []user) {
 	}
 	slices.Sort(policy.Users)
 	policy.Users = slices.Compact(policy.Users)
-	a.MatchedUsers = int32(len(policy.Users)) //nolint:gosec // objects of a cluster
+	a.MatchedUsers = int32(len(policy.Users))
 	if len(policy.Users) > 0 || policy.Anonymous || policy.Authenticated {
 		a.rendered = &policy
 	}
@@ -102,7 +102,7 @@ func rule(r v1alpha1.Rule) config.Rule {
 		out.Actions = append(out.Actions, config.Action(a))
 	}
 	if r.MaxQoS != nil {
-		qos := byte(*r.MaxQoS) //nolint:gosec // the schema allows 0 to 2
+		qos := byte(*r.MaxQoS)
 		out.MaxQoS = &qos
 	}
 	return out

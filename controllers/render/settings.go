@@ -82,7 +82,7 @@ func listenerTLS(name string, tls *v1alpha1.TLS, paths Paths) *config.TLS {
 }
 
 func mqtt(m v1alpha1.MQTT) config.MQTT {
-	qos, aliases := byte(*m.MaxQoS), int(*m.TopicAliasMaximum) //nolint:gosec // the schema allows 0 to 2
+	qos, aliases := byte(*m.MaxQoS), int(*m.TopicAliasMaximum)
 	return config.MQTT{
 		MaxPacketSize:             m.MaxPacketSize.Value(),
 		MaxQoS:                    &qos,

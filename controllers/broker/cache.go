@@ -1,0 +1,114 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/godwit-mqtt/godwit/api/v1alpha1"
+	"github.com/godwit-mqtt/godwit/controllers/resource"
+)
+
+// Names of the indexes.
+const (
+	indexBroker = "broker"
+	indexSecret = "secret"
+)
+
+// CacheOptions limits the cache to what the operator made, of Kubernetes' own
+// kinds, and to bare metadata of Secrets and namespaces.
+func CacheOptions() cache.Options {
+	ours := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{resource.LabelManagedBy: resource.ManagedBy})}
+	bare := cache.ByObject{Transform: stripMetadata}
+	return cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&appsv1.StatefulSet{}:           ours,
+			&corev1.Service{}:               ours,
+			&corev1.ConfigMap{}:             ours,
+			&corev1.ServiceAccount{}:        ours,
+			&corev1.Pod{}:                   ours,
+			&policyv1.PodDisruptionBudget{}: ours,
+			&networkingv1.NetworkPolicy{}:   ours,
+			&certmanagerv1.Certificate{}:    ours,
+			&corev1.Secret{}:                bare,
+			&corev1.Namespace{}:             bare,
+		},
+	}
+}
+
+// stripMetadata leaves of an object that is cached as metadata only what is
+// read: identity, version, owners, labels.
+func stripMetadata(o any) (any, error) {
+	if m, ok := o.(*metav1.PartialObjectMetadata); ok {
+		m.ManagedFields = nil
+		m.Annotations = nil
+	}
+	return o, nil
+}
+
+// AddIndexes makes the indexes that the controllers list by.
+func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
+	for _, index := range []struct {
+		obj     client.Object
+		name    string
+		extract client.IndexerFunc
+	}{
+		{&v1alpha1.MQTTUser{}, indexBroker, func(o client.Object) []string {
+			return []string{o.(*v1alpha1.MQTTUser).BrokerKey().String()}
+		}},
+		{&v1alpha1.TopicACL{}, indexBroker, func(o client.Object) []string {
+			return []string{o.(*v1alpha1.TopicACL).BrokerKey().String()}
+		}},
+		{&v1alpha1.MQTTUser{}, indexSecret, userSecrets},
+		{&v1alpha1.Broker{}, indexSecret, brokerSecrets},
+	} {
+		if err := indexer.IndexField(ctx, index.obj, index.name, index.extract); err != nil {
+			return fmt.Errorf("index %T by %s: %w", index.obj, index.name, err)
+		}
+	}
+	return nil
+}
+
+func userSecrets(o client.Object) []string {
+	if key, ok := o.(*v1alpha1.MQTTUser).SecretKey(); ok {
+		return []string{key.String()}
+	}
+	return nil
+}
+
+func brokerSecrets(o client.Object) []string {
+	broker := o.(*v1alpha1.Broker).DeepCopy()
+	broker.Default()
+	var keys []string
+	for _, s := range resource.TLSSecrets(broker) {
+		keys = append(keys, types.NamespacedName{Namespace: broker.Namespace, Name: s.Name}.String())
+	}
+	return keys
+}
+
+// ofBroker lists the objects that name a Broker.
+func ofBroker(broker types.NamespacedName) client.ListOption {
+	return client.MatchingFields{indexBroker: broker.String()}
+}
+
+// ofSecret lists the objects that name a Secret.
+func ofSecret(secret client.Object) client.ListOption {
+	return client.MatchingFields{indexSecret: client.ObjectKeyFromObject(secret).String()}
+}
+
+func namespaceMetadataList() *metav1.PartialObjectMetadataList {
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))
+	return list
+}

@@ -1,0 +1,169 @@
+// Package broker reconciles Brokers: their children, their configuration, and
+// what their pods enforce of it.
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/godwit-mqtt/godwit/api/v1alpha1"
+	"github.com/godwit-mqtt/godwit/controllers/apply"
+	"github.com/godwit-mqtt/godwit/controllers/enforcement"
+	"github.com/godwit-mqtt/godwit/controllers/render"
+)
+
+// How soon a Broker is looked at again.
+const (
+	// whileApplying: pods have yet to answer the newest revision.
+	whileApplying = 500 * time.Millisecond
+	// whileLeftover: a child of a deleted Broker is being collected.
+	whileLeftover = time.Second
+	// whileWaiting: something is missing that is not watched.
+	whileWaiting = 10 * time.Second
+	// whileReady: the number of clients is refreshed.
+	whileReady = 30 * time.Second
+)
+
+// Options of the operator that concern every Broker.
+type Options struct {
+	// Image of brokers that name none.
+	Image string
+	// ClusterDomain of the DNS names in certificates; empty leaves out the names
+	// that would hold it.
+	ClusterDomain string
+	// Namespace of the operator; empty where it does not run in the cluster.
+	Namespace string
+	// Workers is the number of Brokers that are reconciled at a time; 0 is 4.
+	Workers int
+}
+
+// Reconciler reconciles Brokers.
+type Reconciler struct {
+	Client    client.Client
+	Live      client.Reader // reads past the cache
+	Events    events.EventRecorder
+	Applier   *apply.Applier
+	Ledger    *enforcement.Ledger
+	Prober    PodProber
+	Passwords *render.Passwords
+	Options   Options
+
+	secrets      *secretReader
+	previous     previousAccess
+	certificates certificateWatch
+	touches      touches
+}
+
+//+kubebuilder:rbac:groups=mqtt.godwit.io,resources=brokers;mqttusers;topicacls,verbs=get;list;watch
+//+kubebuilder:rbac:groups=mqtt.godwit.io,resources=brokers/status,verbs=update;patch
+//+kubebuilder:rbac:groups=mqtt.godwit.io,resources=brokers/finalizers,verbs=update
+//+kubebuilder:rbac:groups="",resources=configmaps;secrets;services;serviceaccounts,verbs=get;list;watch;create;patch;delete
+//+kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;patch
+//+kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+//+kubebuilder:rbac:groups=apps,resources=statefulsets,verbs=get;list;watch;create;patch;delete
+//+kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch;create;patch;delete
+//+kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=get;list;watch;create;patch;delete
+//+kubebuilder:rbac:groups=cert-manager.io,resources=certificates,verbs=get;list;watch;create;patch;delete
+//+kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Reconcile brings one Broker nearer to its spec.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Result, err error) {
+	broker := &v1alpha1.Broker{}
+	if err := r.Client.Get(ctx, req.NamespacedName, broker); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.forget(ctx, req.NamespacedName)
+		}
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if !broker.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, nil // its children go with it
+	}
+	s := newScope(broker)
+	defer func() { err = errors.Join(err, r.updateStatus(ctx, s)) }()
+	if broker.Spec.Paused {
+		return ctrl.Result{}, nil
+	}
+	for _, phase := range r.phases() {
+		if err := s.judge(phase(ctx, s)); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	return ctrl.Result{RequeueAfter: s.requeueAfter()}, nil
+}
+
+// phases in their order. Each may run again at any time, and reads what it needs
+// of earlier ones from the scope.
+func (r *Reconciler) phases() []func(context.Context, *scope) error {
+	return []func(context.Context, *scope) error{
+		r.checkSupport,
+		r.reconcileServices,
+		r.reconcileTLS,
+		r.reconcileConfig,
+		r.reconcileStatefulSet,
+		r.reconcileDisruption,
+		r.reconcileNetwork,
+		r.prune,
+		r.reconcileProgramming,
+	}
+}
+
+// checkSupport says what the spec asks for in vain. The rest is carried out.
+func (r *Reconciler) checkSupport(_ context.Context, s *scope) error {
+	if message := render.Unsupported(s.desired); message != "" {
+		s.stall(v1alpha1.ReasonNotSupported, message)
+	}
+	return nil
+}
+
+// apply applies a child of the Broker and notes that it is wanted.
+func (r *Reconciler) apply(ctx context.Context, s *scope, obj client.Object) error {
+	child, err := r.Applier.Apply(ctx, s.broker, obj)
+	s.wanted[child] = true
+	return err
+}
+
+// forget drops all memory of a Broker that is gone. Its children are collected
+// by Kubernetes.
+func (r *Reconciler) forget(ctx context.Context, broker types.NamespacedName) {
+	r.Ledger.Forget(ctx, broker)
+	r.Applier.Forget(func(c apply.Child) bool {
+		return c.Namespace == broker.Namespace && (c.Name == broker.Name || strings.HasPrefix(c.Name, broker.Name+"-"))
+	})
+	r.previous.forget(broker)
+	r.touches.forget(broker)
+}
+
+// judge decides what an error of a phase means: nil where the other phases go
+// on, because a person has to help, or time.
+func (s *scope) judge(err error) error {
+	var notOwned *apply.NotOwnedError
+	var leftover *apply.LeftoverError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &notOwned):
+		s.stall(v1alpha1.ReasonNotOwned, notOwned.Error())
+		return nil
+	case errors.As(err, &leftover):
+		s.waitFor(v1alpha1.ReasonWaitingForPods, leftover.Error(), whileLeftover)
+		return nil
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		s.waitFor(v1alpha1.ReasonFailed, "the namespace is being deleted", whileWaiting)
+		return nil
+	case apierrors.IsInvalid(err), apierrors.IsForbidden(err), apierrors.IsBadRequest(err):
+		s.stall(v1alpha1.ReasonInvalidChild, err.Error())
+		return nil
+	}
+	s.failure = fmt.Errorf("reconcile Broker: %w", err)
+	return s.failure
+}

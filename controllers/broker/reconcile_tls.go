@@ -1,0 +1,161 @@
+package broker
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"fmt"
+
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/godwit-mqtt/godwit/api/v1alpha1"
+	"github.com/godwit-mqtt/godwit/controllers/apply"
+	"github.com/godwit-mqtt/godwit/controllers/conditions"
+	"github.com/godwit-mqtt/godwit/controllers/resource"
+)
+
+// reconcileTLS asks cert-manager for certificates and checks every Secret that
+// the pods mount for TLS.
+func (r *Reconciler) reconcileTLS(ctx context.Context, s *scope) error {
+	mounts := resource.TLSSecrets(s.desired)
+	if len(mounts) == 0 {
+		s.tls = conditions.True(v1alpha1.ConditionTLSReady, v1alpha1.ReasonNotNeeded, "no listener has TLS")
+		return nil
+	}
+	// Whatever goes wrong below is said on top of this.
+	s.tls = conditions.False(v1alpha1.ConditionTLSReady, v1alpha1.ReasonFailed, "the certificates could not be checked")
+	installed, err := r.reconcileCertificates(ctx, s)
+	if err != nil {
+		return err
+	}
+	digest := sha256.New()
+	for _, mount := range mounts {
+		secret, err := r.secrets.Get(ctx, types.NamespacedName{Namespace: s.broker.Namespace, Name: mount.Name})
+		if err != nil {
+			return err
+		}
+		if problem := r.tlsProblem(ctx, s, mount, secret, installed); problem != nil {
+			s.tls = conditions.False(v1alpha1.ConditionTLSReady, problem.reason, problem.message)
+			return nil
+		}
+		for _, key := range mount.Keys {
+			sum := sha256.Sum256(secret.Data[key])
+			digest.Write(sum[:])
+		}
+		if mount.Dir == resource.TLSDir {
+			s.fingerprints[mount.Listener] = fingerprint(secret.Data[corev1.TLSCertKey])
+		}
+	}
+	s.certificates = hex.EncodeToString(digest.Sum(nil)[:16])
+	s.tls = conditions.True(v1alpha1.ConditionTLSReady, v1alpha1.ReasonReady, "every listener with TLS has its certificate")
+	return nil
+}
+
+// reconcileCertificates applies what is asked of cert-manager, and says whether
+// cert-manager is there to ask. Where nothing is asked it does not matter.
+func (r *Reconciler) reconcileCertificates(ctx context.Context, s *scope) (installed bool, err error) {
+	certificates := resource.Certificates(s.desired, r.Options.ClusterDomain)
+	if len(certificates) == 0 {
+		return true, nil
+	}
+	installed, err = r.certificates.ensure()
+	if err != nil || !installed {
+		s.again(whileWaiting)
+		return false, err
+	}
+	for _, c := range certificates {
+		if err := r.checkIssuedSecret(ctx, s, c); err != nil {
+			return true, err
+		}
+		if err := r.apply(ctx, s, c); err != nil {
+			return true, err
+		}
+	}
+	return true, nil
+}
+
+// checkIssuedSecret refuses a Certificate that would make cert-manager overwrite
+// a Secret of somebody else.
+func (r *Reconciler) checkIssuedSecret(ctx context.Context, s *scope, c *certmanagerv1.Certificate) error {
+	secret, err := r.secrets.Get(ctx, types.NamespacedName{Namespace: c.Namespace, Name: c.Spec.SecretName})
+	if err != nil || secret == nil || secret.Annotations[certmanagerv1.CertificateNameKey] == c.Name {
+		return err
+	}
+	s.wanted[apply.Child{Kind: certificateKind, NamespacedName: client.ObjectKeyFromObject(c)}] = true
+	child := apply.Child{Kind: corev1.SchemeGroupVersion.WithKind("Secret"), NamespacedName: client.ObjectKeyFromObject(secret)}
+	return &apply.NotOwnedError{Child: child}
+}
+
+// tlsProblem says why a Secret cannot be mounted; nil where it can.
+func (r *Reconciler) tlsProblem(ctx context.Context, s *scope, mount resource.TLSSecret, secret *corev1.Secret, installed bool) *notice {
+	switch {
+	case mount.Certificate != "" && !installed:
+		return &notice{v1alpha1.ReasonCertManagerNotInstalled,
+			"the cluster has no cert-manager: install it, or bring a Secret by tls.secretName"}
+	case secret == nil && mount.Certificate != "":
+		return &notice{v1alpha1.ReasonWaitingForCertificate, r.certificateProgress(ctx, s, mount.Certificate)}
+	case secret == nil:
+		return &notice{v1alpha1.ReasonWaitingForSecret,
+			fmt.Sprintf("listener %s: Secret %q does not exist", mount.Listener, mount.Name)}
+	}
+	for _, key := range mount.Keys {
+		if len(secret.Data[key]) == 0 {
+			return &notice{v1alpha1.ReasonWaitingForSecret,
+				fmt.Sprintf("listener %s: Secret %q has no key %q", mount.Listener, mount.Name, key)}
+		}
+	}
+	if err := checkPEM(mount, secret); err != nil {
+		return &notice{v1alpha1.ReasonInvalidCredentials,
+			fmt.Sprintf("listener %s: Secret %q: %v", mount.Listener, mount.Name, err)}
+	}
+	return nil
+}
+
+// checkPEM says what is wrong with a certificate or CA that is there.
+func checkPEM(mount resource.TLSSecret, secret *corev1.Secret) error {
+	if mount.Dir == resource.TLSDir {
+		_, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
+		return err
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM(secret.Data[mount.Keys[0]]) {
+		return fmt.Errorf("%s holds no certificate in PEM form", mount.Keys[0])
+	}
+	return nil
+}
+
+// fingerprint of the first certificate of a PEM chain, as brokers tell it.
+func fingerprint(chain []byte) string {
+	block, _ := pem.Decode(chain)
+	if block == nil {
+		return ""
+	}
+	sum := sha256.Sum256(block.Bytes)
+	return hex.EncodeToString(sum[:])
+}
+
+// certificateProgress is what cert-manager says of a Certificate that has no
+// Secret yet.
+func (r *Reconciler) certificateProgress(ctx context.Context, s *scope, name string) string {
+	waiting := fmt.Sprintf("cert-manager has not issued Certificate %q yet", name)
+	c := &certmanagerv1.Certificate{}
+	if err := r.Client.Get(ctx, types.NamespacedName{Namespace: s.broker.Namespace, Name: name}, c); err != nil {
+		return waiting
+	}
+	for _, condition := range c.Status.Conditions {
+		if condition.Type == certmanagerv1.CertificateConditionReady && condition.Status != cmmeta.ConditionTrue && condition.Message != "" {
+			return waiting + ": " + condition.Message
+		}
+	}
+	return waiting
+}
+
+// tlsReady says whether new pods could mount what they need.
+func (s *scope) tlsReady() bool { return s.tls.Status == metav1.ConditionTrue }

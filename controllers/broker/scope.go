@@ -1,0 +1,101 @@
+package broker
+
+import (
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/godwit-mqtt/godwit/api/v1alpha1"
+	"github.com/godwit-mqtt/godwit/controllers/apply"
+	"github.com/godwit-mqtt/godwit/controllers/render"
+)
+
+// scope is what one reconciliation knows. Phases write to it; updateStatus turns
+// it into the status.
+type scope struct {
+	// broker as it was read; only updateStatus changes it, and only its status.
+	broker *v1alpha1.Broker
+	// desired is broker with its defaults filled in, for the builders.
+	desired *v1alpha1.Broker
+	// wanted holds the children that the phases have asked for.
+	wanted map[apply.Child]bool
+
+	// services is set by reconcileServices: the live Services of clients by name.
+	services map[string]*corev1.Service
+	// tls, certificates and fingerprints are set by reconcileTLS: whether every
+	// Secret of the listeners can be used, what names their content (empty where
+	// there is none), and the fingerprint of each listener's certificate.
+	tls          metav1.Condition
+	certificates string
+	fingerprints map[string]string
+	// rendered is set by reconcileConfig; nil where the spec makes no valid
+	// configuration. configWritten says that the children hold it.
+	rendered      *render.Output
+	configWritten bool
+	// set is the live StatefulSet, set by reconcileStatefulSet; nil before there
+	// is one.
+	set *appsv1.StatefulSet
+	// pods is set by reconcileProgramming: the running pods and their answers.
+	pods []podAnswer
+
+	stalls  []notice
+	waits   []notice
+	failure error
+	requeue time.Duration
+}
+
+// notice is the reason and message of a condition.
+type notice struct{ reason, message string }
+
+func newScope(b *v1alpha1.Broker) *scope {
+	desired := b.DeepCopy()
+	desired.Default()
+	return &scope{
+		broker:       b,
+		desired:      desired,
+		wanted:       map[apply.Child]bool{},
+		services:     map[string]*corev1.Service{},
+		fingerprints: map[string]string{},
+	}
+}
+
+func (s *scope) key() types.NamespacedName { return client.ObjectKeyFromObject(s.broker) }
+
+// stall notes what only a person can mend. It may be mended where nobody
+// watches, so the Broker is looked at again.
+func (s *scope) stall(reason, message string) {
+	s.stalls = append(s.stalls, notice{reason, message})
+	s.again(whileWaiting)
+}
+
+// waitFor notes what mends itself.
+func (s *scope) waitFor(reason, message string, after time.Duration) {
+	s.waits = append(s.waits, notice{reason, message})
+	s.again(after)
+}
+
+// again asks for another look after d at the latest.
+func (s *scope) again(d time.Duration) {
+	if s.requeue == 0 || d < s.requeue {
+		s.requeue = d
+	}
+}
+
+func (s *scope) requeueAfter() time.Duration {
+	s.again(whileReady)
+	return s.requeue
+}
+
+// joined is one notice for many: the first reason and all messages.
+func joined(notices []notice) notice {
+	var messages []string
+	for _, n := range notices {
+		messages = append(messages, n.message)
+	}
+	return notice{notices[0].reason, strings.Join(messages, "; ")}
+}

@@ -1,0 +1,242 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/godwit-mqtt/godwit/api/v1alpha1"
+	"github.com/godwit-mqtt/godwit/controllers/conditions"
+	"github.com/godwit-mqtt/godwit/controllers/render"
+	"github.com/godwit-mqtt/godwit/controllers/resource"
+)
+
+// updateStatus computes the whole status from the scope and writes it in one
+// patch, if it differs.
+func (r *Reconciler) updateStatus(ctx context.Context, s *scope) error {
+	before := s.broker.DeepCopy()
+	switch {
+	case s.failure != nil:
+		s.failedStatus()
+	case s.broker.Spec.Paused:
+		s.pausedStatus()
+	default:
+		s.computeStatus()
+	}
+	if equality.Semantic.DeepEqual(before.Status, s.broker.Status) {
+		return nil
+	}
+	if err := r.Client.Status().Patch(ctx, s.broker, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("update status of Broker: %w", err)
+	}
+	r.announce(before, s.broker)
+	return nil
+}
+
+// announce emits an event where the Broker turned ready, stopped being ready, or
+// came to need a person.
+func (r *Reconciler) announce(before, after *v1alpha1.Broker) {
+	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionStalled} {
+		was, is := meta.FindStatusCondition(before.Status.Conditions, kind), meta.FindStatusCondition(after.Status.Conditions, kind)
+		if is == nil || was != nil && was.Status == is.Status && was.Reason == is.Reason {
+			continue
+		}
+		good := (kind == v1alpha1.ConditionReady) == (is.Status == metav1.ConditionTrue)
+		switch {
+		case kind == v1alpha1.ConditionStalled && good:
+			// That it is stalled no longer is told by Ready.
+		case good:
+			r.Events.Eventf(after, nil, corev1.EventTypeNormal, is.Reason, "Reconcile", "the broker is ready")
+		default:
+			r.Events.Eventf(after, nil, corev1.EventTypeWarning, is.Reason, "Reconcile", "%s", is.Message)
+		}
+	}
+}
+
+// failedStatus leaves what was found before: a call that failed is tried again,
+// and says nothing of the broker.
+func (s *scope) failedStatus() {
+	conditions.Set(&s.broker.Status.Conditions, s.broker.Generation,
+		conditions.True(v1alpha1.ConditionReconciling, v1alpha1.ReasonFailed, s.failure.Error()))
+}
+
+// pausedStatus leaves what was found, and says that nothing is done.
+func (s *scope) pausedStatus() {
+	generation := s.broker.Generation
+	s.broker.Status.ObservedGeneration = generation
+	conditions.Set(&s.broker.Status.Conditions, generation,
+		conditions.True(v1alpha1.ConditionReconciling, v1alpha1.ReasonPaused, "spec.paused is set: changes wait until it is unset"))
+}
+
+func (s *scope) computeStatus() {
+	status := &s.broker.Status
+	status.ObservedGeneration = s.broker.Generation
+	status.Selector = labels.SelectorFromSet(resource.Selector(s.broker)).String()
+	status.Replicas, status.ReadyReplicas = 0, 0
+	if s.set != nil {
+		status.Replicas, status.ReadyReplicas = s.set.Status.Replicas, s.set.Status.ReadyReplicas
+	}
+	if s.rendered != nil {
+		status.ConfigRevision = s.rendered.Revision
+		status.Users = countUsers(s.rendered)
+	}
+	status.Listeners = s.listenerStatuses()
+	status.Clients = s.clients()
+	conditions.Set(&status.Conditions, s.broker.Generation, s.conditions()...)
+}
+
+// conditions in the order in which they are computed: the summary last.
+func (s *scope) conditions() []metav1.Condition {
+	tls, config, stalled := s.tls, s.configCondition(), s.stalledCondition()
+	ready := s.readyCondition(stalled, tls, config)
+	reconciling := conditions.False(v1alpha1.ConditionReconciling, ready.Reason, "")
+	if ready.Status != metav1.ConditionTrue && stalled.Status != metav1.ConditionTrue {
+		reconciling = conditions.True(v1alpha1.ConditionReconciling, ready.Reason, ready.Message)
+	}
+	return []metav1.Condition{tls, config, stalled, reconciling, ready}
+}
+
+func (s *scope) configCondition() metav1.Condition {
+	no := func(reason, message string) metav1.Condition {
+		return conditions.False(v1alpha1.ConditionConfigApplied, reason, message)
+	}
+	switch {
+	case s.rendered == nil:
+		return no(v1alpha1.ReasonConfigRejected, "the spec makes no valid configuration")
+	case !s.configWritten:
+		return no(v1alpha1.ReasonFailed, "the configuration could not be written")
+	case len(s.pods) == 0:
+		return no(v1alpha1.ReasonNoRunningPods, "no pod of the Broker is running")
+	}
+	for _, a := range s.pods {
+		if a.err == nil && a.status.Error != "" {
+			return no(v1alpha1.ReasonConfigRejected, fmt.Sprintf("pod %s keeps the configuration before: %s", a.pod.Name, a.status.Error))
+		}
+		if !a.enforces(s.rendered.Revision) {
+			return no(v1alpha1.ReasonApplying, fmt.Sprintf("pod %s does not enforce the newest configuration yet", a.pod.Name))
+		}
+	}
+	return conditions.True(v1alpha1.ConditionConfigApplied, v1alpha1.ReasonApplied, "every running pod enforces the newest configuration")
+}
+
+func (s *scope) stalledCondition() metav1.Condition {
+	if len(s.stalls) == 0 {
+		return conditions.False(v1alpha1.ConditionStalled, v1alpha1.ReasonReady, "")
+	}
+	n := joined(s.stalls)
+	return conditions.True(v1alpha1.ConditionStalled, n.reason, n.message)
+}
+
+// readyCondition takes the first thing that is in the way.
+func (s *scope) readyCondition(stalled, tls, config metav1.Condition) metav1.Condition {
+	no := func(reason, message string) metav1.Condition {
+		return conditions.False(v1alpha1.ConditionReady, reason, message)
+	}
+	switch {
+	case stalled.Status == metav1.ConditionTrue:
+		return no(stalled.Reason, stalled.Message)
+	case tls.Status != metav1.ConditionTrue:
+		return no(tls.Reason, tls.Message)
+	case len(s.waits) > 0:
+		n := joined(s.waits)
+		return no(n.reason, n.message)
+	}
+	if n := s.rollout(); n != nil {
+		return no(n.reason, n.message)
+	}
+	if *s.desired.Spec.Replicas == 0 {
+		return conditions.True(v1alpha1.ConditionReady, v1alpha1.ReasonScaledToZero, "stopped, as spec.replicas asks")
+	}
+	if config.Status != metav1.ConditionTrue {
+		return no(config.Reason, config.Message)
+	}
+	return conditions.True(v1alpha1.ConditionReady, v1alpha1.ReasonReady, "")
+}
+
+// rollout says what the StatefulSet still has to do; nil where nothing.
+func (s *scope) rollout() *notice {
+	want := *s.desired.Spec.Replicas
+	set := s.set
+	switch {
+	case set == nil || set.Status.ObservedGeneration < set.Generation:
+		return &notice{v1alpha1.ReasonRollingOut, "Kubernetes has not taken up the StatefulSet yet"}
+	case set.Status.Replicas > want || set.Status.UpdatedReplicas < want:
+		return &notice{v1alpha1.ReasonRollingOut, fmt.Sprintf("%d of %d pods are of the newest kind", set.Status.UpdatedReplicas, want)}
+	case set.Status.ReadyReplicas < want:
+		return &notice{v1alpha1.ReasonWaitingForPods, fmt.Sprintf("%d of %d pods are ready", set.Status.ReadyReplicas, want)}
+	}
+	return nil
+}
+
+func (s *scope) clients() int64 {
+	var n int64
+	for _, a := range s.pods {
+		n += int64(a.status.Clients)
+	}
+	return n
+}
+
+func (s *scope) listenerStatuses() []v1alpha1.ListenerStatus {
+	var out []v1alpha1.ListenerStatus
+	for i := range s.desired.Spec.Listeners {
+		l := &s.desired.Spec.Listeners[i]
+		out = append(out, v1alpha1.ListenerStatus{
+			Name:        l.Name,
+			Address:     s.address(s.services[resource.ServiceName(s.desired, l)]),
+			Port:        l.Port,
+			Certificate: s.certificate(l.Name),
+		})
+	}
+	return out
+}
+
+// address is where clients reach a Service: its load balancer, or its name in
+// the cluster, which its certificate holds.
+func (s *scope) address(service *corev1.Service) string {
+	if service == nil {
+		return ""
+	}
+	if service.Spec.Type != corev1.ServiceTypeLoadBalancer {
+		return service.Name + "." + s.broker.Namespace + ".svc"
+	}
+	for _, ingress := range service.Status.LoadBalancer.Ingress {
+		if ingress.Hostname != "" {
+			return ingress.Hostname
+		}
+		return ingress.IP
+	}
+	return ""
+}
+
+// certificate is what the first pod serves on a listener.
+func (s *scope) certificate(listener string) *v1alpha1.CertificateStatus {
+	for _, a := range s.pods {
+		for _, l := range a.status.Listeners {
+			if l.Name == listener && l.Certificate != nil {
+				return &v1alpha1.CertificateStatus{
+					NotAfter: metav1.NewTime(l.Certificate.NotAfter),
+					SHA256:   l.Certificate.SHA256,
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func countUsers(out *render.Output) v1alpha1.UserCounts {
+	var n v1alpha1.UserCounts
+	for _, u := range out.Users {
+		if u.Verdict.Accepted() {
+			n.Accepted++
+		} else {
+			n.Rejected++
+		}
+	}
+	return n
+}

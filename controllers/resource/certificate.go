@@ -1,0 +1,81 @@
+package resource
+
+import (
+	"fmt"
+
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
+
+	"github.com/godwit-mqtt/godwit/api/v1alpha1"
+)
+
+// Certificates returns what is asked of cert-manager: a Certificate for spec.tls
+// where a listener uses it, and one for each listener that has its own.
+func Certificates(b *v1alpha1.Broker, clusterDomain string) []*certmanagerv1.Certificate {
+	var out []*certmanagerv1.Certificate
+	shared := false
+	for i := range b.Spec.Listeners {
+		l := &b.Spec.Listeners[i]
+		tls := b.ListenerTLS(l)
+		if tls == nil || tls.Certificate == nil {
+			continue
+		}
+		if l.HasOwnCertificate() {
+			out = append(out, certificate(b, CertificateName(b, l.Name), tls.Certificate, clusterDomain))
+		} else if !shared {
+			shared = true
+			out = append(out, certificate(b, CertificateName(b, ""), tls.Certificate, clusterDomain))
+		}
+	}
+	return out
+}
+
+func certificate(b *v1alpha1.Broker, name string, c *v1alpha1.Certificate, clusterDomain string) *certmanagerv1.Certificate {
+	return &certmanagerv1.Certificate{
+		ObjectMeta: meta(b, name),
+		Spec: certmanagerv1.CertificateSpec{
+			SecretName:     name,
+			SecretTemplate: &certmanagerv1.CertificateSecretTemplate{Labels: Labels(b)},
+			DNSNames:       certificateNames(b, c, clusterDomain),
+			Duration:       c.Duration,
+			RenewBefore:    c.RenewBefore,
+			IssuerRef: cmmeta.IssuerReference{
+				Name:  c.IssuerRef.Name,
+				Kind:  c.IssuerRef.Kind,
+				Group: c.IssuerRef.Group,
+			},
+			PrivateKey: &certmanagerv1.CertificatePrivateKey{
+				Algorithm:      certmanagerv1.ECDSAKeyAlgorithm,
+				Size:           256,
+				RotationPolicy: certmanagerv1.RotationPolicyAlways,
+			},
+			Usages: []certmanagerv1.KeyUsage{certmanagerv1.UsageDigitalSignature, certmanagerv1.UsageServerAuth},
+		},
+	}
+}
+
+// certificateNames returns the names by which clients reach the Broker: its
+// Services, its pods and what the user adds, each once.
+func certificateNames(b *v1alpha1.Broker, c *v1alpha1.Certificate, clusterDomain string) []string {
+	var names []string
+	for _, s := range ClientServices(b) {
+		names = append(names, dnsNames(s.Name, b.Namespace, clusterDomain)...)
+	}
+	for i := range max(*b.Spec.Replicas, 1) {
+		pod := fmt.Sprintf("%s-%d.%s", b.Name, i, HeadlessName(b))
+		names = append(names, dnsNames(pod, b.Namespace, clusterDomain)...)
+	}
+	return unique(append(names, c.DNSNames...))
+}
+
+func unique(names []string) []string {
+	seen := make(map[string]bool, len(names))
+	var out []string
+	for _, n := range names {
+		if !seen[n] {
+			seen[n] = true
+			out = append(out, n)
+		}
+	}
+	return out
+}

@@ -1,0 +1,4 @@
+// Package resource builds the objects that a Broker consists of, a file a
+// child. Builders are pure: a Broker whose defaults are filled in, and what
+// else they need as arguments, to an object without owner and without status.
+package resource

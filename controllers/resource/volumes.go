@@ -1,0 +1,88 @@
+package resource
+
+import (
+	"path"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/godwit-mqtt/godwit/api/v1alpha1"
+)
+
+// TLSSecret is a Secret that the pods mount for a listener's TLS.
+type TLSSecret struct {
+	Listener string
+	Name     string
+	// Keys that it must have.
+	Keys []string
+	// Dir is the directory for listeners' directories that it is mounted in.
+	Dir string
+	// Certificate is the name of the Certificate of cert-manager that writes it;
+	// empty where the user brings it.
+	Certificate string
+}
+
+// TLSSecrets lists what the pods mount for TLS, in the order of the listeners.
+func TLSSecrets(b *v1alpha1.Broker) []TLSSecret {
+	var out []TLSSecret
+	for i := range b.Spec.Listeners {
+		l := &b.Spec.Listeners[i]
+		tls := b.ListenerTLS(l)
+		if tls == nil {
+			continue
+		}
+		serving := TLSSecret{
+			Listener: l.Name,
+			Name:     TLSSecretName(b, l),
+			Keys:     []string{corev1.TLSCertKey, corev1.TLSPrivateKeyKey},
+			Dir:      TLSDir,
+		}
+		if tls.Certificate != nil {
+			serving.Certificate = serving.Name
+		}
+		out = append(out, serving)
+		if tls.AsksForCertificate() {
+			out = append(out, TLSSecret{
+				Listener: l.Name,
+				Name:     tls.ClientAuth.CASecretName,
+				Keys:     []string{"ca.crt"},
+				Dir:      ClientCADir,
+			})
+		}
+	}
+	return out
+}
+
+// podVolumes returns the volumes of a pod and where its container mounts them.
+// That of persistent data comes from the StatefulSet.
+func podVolumes(b *v1alpha1.Broker) (volumes []corev1.Volume, mounts []corev1.VolumeMount) {
+	add := func(name, dir string, readOnly bool, source *corev1.VolumeSource) {
+		mounts = append(mounts, corev1.VolumeMount{Name: name, MountPath: dir, ReadOnly: readOnly})
+		if source != nil {
+			volumes = append(volumes, corev1.Volume{Name: name, VolumeSource: *source})
+		}
+	}
+	add("settings", SettingsDir, true, &corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
+		LocalObjectReference: corev1.LocalObjectReference{Name: SettingsName(b)},
+	}})
+	add("access", AccessDir, true, secretVolume(AccessName(b)))
+	for _, s := range TLSSecrets(b) {
+		dir := path.Join(s.Dir, s.Listener)
+		add(path.Base(s.Dir)+"-"+s.Listener, dir, true, secretVolume(s.Name, s.Keys...))
+	}
+	if *b.Spec.Persistence.Enabled {
+		add(dataVolume, DataDir, false, nil)
+	} else {
+		add(dataVolume, DataDir, false, &corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}})
+	}
+	return volumes, mounts
+}
+
+// secretVolume mounts the keys of a Secret, or all where none is named. Only the
+// broker's group may read them.
+func secretVolume(name string, keys ...string) *corev1.VolumeSource {
+	source := &corev1.SecretVolumeSource{SecretName: name, DefaultMode: new(int32(0o440))}
+	for _, k := range keys {
+		source.Items = append(source.Items, corev1.KeyToPath{Key: k, Path: k})
+	}
+	return &corev1.VolumeSource{Secret: source}
+}

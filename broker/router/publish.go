@@ -60,7 +60,7 @@ func (from *Publisher) permits(p *packet.Publish) bool {
 // it.
 func (w *Worker) routeOf(from *Publisher, name []byte) (*route, bool) {
 	rt, acl := from.route, from.Subscriber.acl.Load()
-	if rt != nil && from.acl == acl && rt.topic == string(name) {
+	if rt != nil && from.acl == acl && string(rt.topic) == string(name) {
 		w.refresh(rt)
 		return rt, true
 	}
@@ -87,7 +87,7 @@ func decide(acl *auth.ACL, name []byte) auth.PublishDecision {
 // route is what is known of a topic name: where its messages go, and what was
 // decided for the client that published to it last.
 type route struct {
-	topic      string
+	topic      []byte
 	generation uint64 // of the index
 	epoch      uint64 // of the router
 	result     topic.Result[*Subscriber]
@@ -96,43 +96,18 @@ type route struct {
 	decision auth.PublishDecision
 }
 
-// routes caches the routes of the topics in use. When the young generation is
-// full it becomes the old one; what is used again in the meantime moves over.
-type routes struct{ young, old map[string]*route }
-
-const routesKept = 1 << 15
-
-func (c *routes) get(name []byte) *route {
-	if rt := c.young[string(name)]; rt != nil {
-		return rt
-	}
-	rt := c.old[string(name)]
-	if rt != nil {
-		c.put(rt)
-	}
-	return rt
-}
-
-func (c *routes) put(rt *route) {
-	if c.young == nil || len(c.young) >= routesKept {
-		c.young, c.old = make(map[string]*route), c.young
-	}
-	c.young[rt.topic] = rt
-}
-
 // lookup returns the route of a valid topic name.
 func (w *Worker) lookup(name []byte) (*route, bool) {
-	rt := w.routes.get(name)
-	if rt == nil {
-		if topic.ValidateName(name) != nil {
-			return nil, false
-		}
-		rt = &route{topic: string(name)}
-		w.match(rt)
-		w.routes.put(rt)
+	rt, found := w.routes.get(name)
+	if found {
+		w.refresh(rt)
 		return rt, true
 	}
-	w.refresh(rt)
+	if topic.ValidateName(name) != nil {
+		return nil, false
+	}
+	rt.topic, rt.acl = append(rt.topic[:0], name...), nil
+	w.match(rt)
 	return rt, true
 }
 
@@ -146,12 +121,24 @@ func (w *Worker) refresh(rt *route) {
 func (w *Worker) match(rt *route) {
 	// Read before matching: a change in between makes the route stale again.
 	rt.generation, rt.epoch = w.r.index.Generation(), w.r.epoch.Load()
-	name := append(w.scratch[:0], rt.topic...)
-	w.scratch = name
-	w.r.index.Match(name, &w.matches)
-	rt.result = w.matches.Clone()
-	rt.result.Entries = receivers(rt.result.Entries, name, rt.result.Extra)
+	w.r.index.Match(rt.topic, &w.matches)
+	rt.take(&w.matches.Result)
+	rt.result.Entries = receivers(rt.result.Entries, rt.topic, rt.result.Extra)
 }
+
+// take copies a match result into the memory of the route.
+func (rt *route) take(r *topic.Result[*Subscriber]) {
+	if cap(rt.result.Entries) > keptEntries && len(r.Entries) <= keptEntries {
+		rt.result.Entries = nil
+	}
+	rt.result.Entries = append(rt.result.Entries[:0], r.Entries...)
+	rt.result.Shared = append(rt.result.Shared[:0], r.Shared...)
+	rt.result.Extra = append(rt.result.Extra[:0], r.Extra...)
+}
+
+// keptEntries is the room for subscribers that a route keeps for the topic that
+// takes its place.
+const keptEntries = 64
 
 // receivers takes out those who may not receive on this topic, because a rule
 // denies a part of what they subscribed to.

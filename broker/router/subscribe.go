@@ -1,6 +1,8 @@
 package router
 
 import (
+	"strings"
+
 	"github.com/godwit-mqtt/godwit/broker/metrics"
 	"github.com/godwit-mqtt/godwit/broker/packet"
 	"github.com/godwit-mqtt/godwit/broker/session"
@@ -36,8 +38,14 @@ func (w *Worker) Subscribe(s *Subscriber, link Link, p *packet.Subscribe, maxSub
 	return results
 }
 
+// maxLevels of a topic filter: each one costs memory, and no use needs more.
+const maxLevels = 200
+
 func (w *Worker) subscribeOne(s *Subscriber, req *packet.Subscription, id uint32, maxSubscriptions int) Subscribed {
 	filter := string(req.Filter)
+	if strings.Count(filter, "/") >= maxLevels {
+		return Subscribed{Reason: packet.ReasonTopicFilterInvalid}
+	}
 	granted, maxQoS := s.acl.Load().Subscribe(filter)
 	if !granted {
 		w.r.metrics.Denied(s.principal.Username, "subscribe")

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,7 +33,9 @@ const (
 	cgroupRoot = "godwit-cluster"
 	natTable   = "godwit-cluster"
 
-	defaultDir = "/var/lib/godwit-cluster"
+	defaultDir    = "/var/lib/godwit-cluster"
+	defaultRunDir = "/run/godwit-cluster"
+
 	// readyTimeout is generous: the node may share two cores with a build.
 	readyTimeout = 3 * time.Minute
 )
@@ -48,12 +51,32 @@ type cluster struct {
 	tools  map[string]string // path of each binary, by name
 }
 
-func newCluster(dir string) *cluster {
+func newCluster(dir string) (*cluster, error) {
 	if dir == "" {
 		dir = defaultDir
 	}
 	dir = filepath.Clean(dir)
-	return &cluster{dir: dir, runDir: filepath.Join("/run", filepath.Base(dir)), tools: map[string]string{}}
+	if !filepath.IsAbs(dir) || dir == "/" {
+		return nil, fmt.Errorf("GODWIT_CLUSTER_DIR must be an absolute path below the root, not %s", dir)
+	}
+	runDir := defaultRunDir
+	if dir != defaultDir {
+		runDir += "-" + filepath.Base(dir)
+	}
+	return &cluster{dir: dir, runDir: runDir, tools: map[string]string{}}, nil
+}
+
+// ownState fails where the state directory holds something that is not a cluster's: "down" removes
+// all of it.
+func (c *cluster) ownState() error {
+	entries, err := os.ReadDir(c.dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if len(entries) > 0 && !exists(c.sysctlsFile()) {
+		return fmt.Errorf("%s is not a directory of this cluster, and not empty", c.dir)
+	}
+	return nil
 }
 
 func (c *cluster) path(elem ...string) string {
@@ -176,9 +199,7 @@ func (c *cluster) render(name string, extra map[string]any) (string, error) {
 		"PodCIDR": podCIDR, "ServiceCIDR": serviceCIDR, "DNSIP": dnsIP,
 		"CgroupRoot": cgroupRoot, "NATTable": natTable,
 	}
-	for k, v := range extra {
-		data[k] = v
-	}
+	maps.Copy(data, extra)
 	var out strings.Builder
 	err = t.ExecuteTemplate(&out, name, data)
 	return out.String(), err

@@ -183,3 +183,27 @@ func TestEnvironmentPassesOnOnlyWhatIsNamed(t *testing.T) {
 		t.Errorf("environment:\n%s", env)
 	}
 }
+
+func TestForeignDirectoryIsRefused(t *testing.T) {
+	c := testCluster(t)
+	if err := c.ownState(); err != nil {
+		t.Errorf("empty directory: %v", err)
+	}
+	if err := writeFile(c.path("holiday.jpg"), "", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c.ownState() == nil {
+		t.Error("a directory with something else in it was accepted")
+	}
+	if err := c.keepSysctls(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.ownState(); err != nil {
+		t.Errorf("state directory: %v", err)
+	}
+	for _, dir := range []string{"/", "state"} {
+		if _, err := newCluster(dir); err == nil {
+			t.Errorf("%s was accepted", dir)
+		}
+	}
+}

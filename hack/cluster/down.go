@@ -83,7 +83,7 @@ func (c *cluster) deletePods(ctx context.Context) error {
 // ended by its control group.
 func (c *cluster) deleteContainers(ctx context.Context) {
 	tasks, _ := c.ctr(ctx, "tasks", "ls", "-q")
-	for _, id := range strings.Fields(tasks) {
+	for id := range strings.FieldsSeq(tasks) {
 		_, _ = c.ctr(ctx, "tasks", "delete", "--force", id)
 	}
 }
@@ -159,8 +159,16 @@ func removeStrays(ctx context.Context) {
 	if socketReady(devicePlugins)(ctx) != nil { // nobody listens
 		_ = os.Remove(devicePlugins)
 	}
+	// What the network library noted of sandboxes that ended without it: ours by the network's name,
+	// and the loopback of the same sandbox.
+	const results = "/var/lib/cni/results/"
+	paths, _ := filepath.Glob(results + natTable + "-*-eth0")
+	for _, path := range paths {
+		id := strings.TrimSuffix(strings.TrimPrefix(path, results+natTable+"-"), "-eth0")
+		_ = errors.Join(os.Remove(path), os.Remove(results+"cni-loopback-"+id+"-lo"))
+	}
 	for _, dir := range []string{
-		"/var/lib/cni/results", "/var/lib/cni", "/run/containerd/s", "/run/containerd", "/var/log/containers",
+		results, "/var/lib/cni", "/run/containerd/s", "/run/containerd", "/var/log/containers",
 		filepath.Dir(devicePlugins), "/var/lib/kubelet",
 	} {
 		_ = syscall.Rmdir(dir)

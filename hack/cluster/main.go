@@ -43,7 +43,10 @@ func main() {
 
 // run dispatches a command. Those that change something hold the cluster's lock.
 func run(ctx context.Context, args []string) error {
-	c := newCluster(os.Getenv("GODWIT_CLUSTER_DIR"))
+	c, err := newCluster(os.Getenv("GODWIT_CLUSTER_DIR"))
+	if err != nil {
+		return err
+	}
 	switch {
 	case len(args) == 1 && args[0] == "kubeconfig":
 		fmt.Println(c.kubeconfig())
@@ -57,7 +60,9 @@ func run(ctx context.Context, args []string) error {
 	case len(args) == 2 && args[0] == "load":
 		return c.locked(ctx, func(ctx context.Context) error { return c.importImage(ctx, args[1]) })
 	default:
-		return errors.New(usage)
+		fmt.Fprintln(os.Stderr, usage)
+		os.Exit(2)
+		return nil
 	}
 }
 
@@ -66,7 +71,10 @@ func (c *cluster) locked(ctx context.Context, f func(context.Context) error) err
 	if os.Geteuid() != 0 {
 		return errors.New("the local cluster needs root: it makes mounts, network interfaces and containers")
 	}
-	lock, err := os.OpenFile("/run/lock/"+filepath.Base(c.dir)+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err := c.ownState(); err != nil {
+		return err
+	}
+	lock, err := os.OpenFile("/run/lock/"+filepath.Base(c.runDir)+".lock", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}

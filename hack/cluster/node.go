@@ -72,8 +72,11 @@ func (c *cluster) refuseForeign(ctx context.Context) error {
 	return nil
 }
 
+// sysctlsFile is the first file that "up" writes: it also marks a state directory as such.
+func (c *cluster) sysctlsFile() string { return c.path("sysctls.json") }
+
 func (c *cluster) keepSysctls() error {
-	kept := c.path("sysctls.json")
+	kept := c.sysctlsFile()
 	if exists(kept) {
 		return nil
 	}
@@ -91,7 +94,7 @@ func (c *cluster) keepSysctls() error {
 }
 
 func (c *cluster) restoreSysctls() error {
-	b, err := os.ReadFile(c.path("sysctls.json"))
+	b, err := os.ReadFile(c.sysctlsFile())
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
 			return nil
@@ -240,7 +243,7 @@ func enableControllers(group string) error {
 		return err
 	}
 	var enable []string
-	for _, name := range strings.Fields(string(available)) {
+	for name := range strings.FieldsSeq(string(available)) {
 		if slices.Contains([]string{"cpu", "cpuset", "memory", "pids", "io", "hugetlb"}, name) {
 			enable = append(enable, "+"+name)
 		}
@@ -291,7 +294,7 @@ func removeCgroup(group string) error {
 		}
 	}
 	if procs, err := os.ReadFile(filepath.Join(group, "cgroup.procs")); err == nil {
-		for _, field := range strings.Fields(string(procs)) {
+		for field := range strings.FieldsSeq(string(procs)) {
 			if pid, err := strconv.Atoi(field); err == nil {
 				_ = syscall.Kill(pid, syscall.SIGKILL)
 			}

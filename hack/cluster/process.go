@@ -201,7 +201,7 @@ func (c *cluster) recordFile(name string) string {
 // digest identifies what a process is started with.
 func (p process) digest() (string, error) {
 	h := sha256.New()
-	fmt.Fprintln(h, p.binary, strconv.Quote(strings.Join(p.args, "\x00")))
+	h.Write(fmt.Appendln(nil, p.binary, strconv.Quote(strings.Join(p.args, "\x00"))))
 	for _, path := range p.config {
 		b, err := os.ReadFile(path)
 		if err != nil {

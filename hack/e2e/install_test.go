@@ -1,0 +1,209 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// installOperator installs or upgrades the operator by its chart, as the documentation says.
+func (s *story) installOperator(t *testing.T) {
+	args := slices.Concat(s.helm[1:], []string{
+		"upgrade", "--install", s.release, "../../charts/godwit",
+		"--namespace", s.systemNS, "--create-namespace", "--wait", "--timeout", "5m",
+		"--set", "image.repository=" + s.repository, "--set-string", "image.tag=" + s.tag,
+		"--set", "image.pullPolicy=IfNotPresent",
+	})
+	if out := run(t, 6*time.Minute, s.helm[0], args...); out.code != 0 {
+		t.Fatal(out)
+	}
+}
+
+// explainFields reads the reference manual, where there must be more than names of fields.
+func (s *story) explainFields(t *testing.T) {
+	for _, path := range []string{
+		"broker", "broker.spec.listeners", "broker.spec.tls.clientAuth.mode",
+		"mqttuser.spec.authentication.password", "topicacl.spec.rules.topics",
+	} {
+		out := s.do(t, "explain", path)
+		_, text, found := strings.Cut(out, "DESCRIPTION:\n")
+		text, _, _ = strings.Cut(text, "FIELDS:")
+		if text = strings.TrimSpace(text); !found || len(text) < 30 || strings.HasPrefix(text, "<empty>") {
+			t.Errorf("kubectl explain %s has no text:\n%s", path, indent(out))
+		}
+	}
+}
+
+// applyManifests applies users and ACLs before the broker that they are for, and the issuers last:
+// the order does not matter.
+func (s *story) applyManifests(t *testing.T) {
+	begun := time.Now()
+	for _, file := range []string{"namespace", "acls", "users", "broker", "issuers"} {
+		s.do(t, "apply", "--namespace", namespace, "--filename", "manifests/"+file+".yaml")
+	}
+	s.awaitReady(t, namespace, 5*time.Minute, "broker/edge", "mqttuser/sensor", "mqttuser/dashboard",
+		"mqttuser/bystander", "mqttuser/meter", "topicacl/devices", "topicacl/dashboard", "topicacl/bystander",
+		"certificate/meter")
+	t.Logf("all Ready after %.1f s", time.Since(begun).Seconds())
+	s.connectToService(t)
+}
+
+// connectToService finds out how clients on this machine reach the Service.
+func (s *story) connectToService(t *testing.T) {
+	t.Helper()
+	s.caPEM = s.secret(t, namespace, "edge-tls", "ca.crt")
+	b := &broker{caFile: writeFile(s.whole, "ca.crt", s.caPEM)}
+	b.tlsPort = s.openGateway(t, 8883)
+	b.devicePort = s.openGateway(t, 8884)
+	if s.reachesService {
+		b.plainHost, b.plainPort = s.get(t, namespace, "service/edge").Spec.ClusterIP, 1883
+	} else {
+		b.plainHost, b.plainPort = "localhost", s.openGateway(t, 1883)
+	}
+	s.broker = b
+}
+
+// openGateway makes a port of the Service answer on a port of localhost.
+func (s *story) openGateway(t *testing.T, port int) int {
+	t.Helper()
+	dial := openForward(s.whole, s.cluster, namespace, "edge", port).dial
+	if s.reachesService {
+		ip := s.get(t, namespace, "service/edge").Spec.ClusterIP
+		dial = direct(net.JoinHostPort(ip, strconv.Itoa(port)))
+	}
+	return openGateway(s.whole, dial).port
+}
+
+// verifyCertificate verifies the served certificate for the names that clients in the cluster use.
+func (s *story) verifyCertificate(t *testing.T) {
+	service := "edge." + namespace + ".svc"
+	for _, name := range []string{"edge", service, service + ".cluster.local", "localhost"} {
+		if _, err := s.broker.certificate(s.caPEM, name); err != nil {
+			t.Errorf("as %s: %v", name, err)
+		}
+	}
+	if _, err := s.broker.certificate(s.caPEM, "else.example"); err == nil {
+		t.Error("the certificate is one for any name")
+	}
+}
+
+// applyAgain applies the same manifests again and makes the operator go through all of the Broker
+// once more, by a user who comes and goes. No child may be written, except the one that holds users.
+func (s *story) applyAgain(t *testing.T) {
+	before := s.children(t)
+	out := s.do(t, "apply", "--namespace", namespace, "--filename", "manifests/")
+	for line := range strings.Lines(out) {
+		if !strings.HasSuffix(strings.TrimSpace(line), " unchanged") && !strings.HasPrefix(line, "secret/") {
+			t.Errorf("applied again: %s", line)
+		}
+	}
+	s.apply(t, namespace, lateUser)
+	s.awaitReady(t, namespace, time.Minute, "mqttuser/late")
+	s.do(t, "delete", "--namespace", namespace, "mqttuser/late")
+	compareChildren(t, before, s.children(t))
+}
+
+const lateUser = `
+apiVersion: mqtt.godwit.io/v1alpha1
+kind: MQTTUser
+metadata: {name: late}
+spec:
+  brokerRef: {name: edge}
+  authentication: {password: {secretRef: {name: sensor}}}
+`
+
+// children are the versions of what the operator made: the generation of the StatefulSet, whose
+// status is Kubernetes' own, and the resource versions of the rest. Pods count by identity.
+func (s *story) children(t *testing.T) map[string]string {
+	t.Helper()
+	const made = "mqtt.godwit.io/broker=edge,app.kubernetes.io/managed-by=godwit"
+	versions := map[string]string{}
+	for resource, version := range map[string]string{
+		"configmaps,services,serviceaccounts,networkpolicies": ".metadata.resourceVersion",
+		"statefulsets,certificates":                           ".metadata.generation",
+		"pods":                                                ".metadata.uid",
+	} {
+		out := s.do(t, "get", resource, "--namespace", namespace, "--selector", made, "--output",
+			"jsonpath={range .items[*]}{.kind}/{.metadata.name} {"+version+"}{\"\\n\"}{end}")
+		for line := range strings.Lines(out) {
+			name, version, _ := strings.Cut(strings.TrimSpace(line), " ")
+			versions[name] = version
+		}
+	}
+	for _, name := range []string{"ConfigMap/edge-settings", "Service/edge", "StatefulSet/edge", "Pod/edge-0", "Certificate/edge-tls"} {
+		if versions[name] == "" {
+			t.Fatalf("there is no %s among %v", name, versions)
+		}
+	}
+	return versions
+}
+
+func compareChildren(t *testing.T, before, after map[string]string) {
+	t.Helper()
+	for name, version := range before {
+		if after[name] != version {
+			t.Errorf("%s was written: %q is now %q", name, version, after[name])
+		}
+	}
+	for name := range after {
+		if before[name] == "" {
+			t.Errorf("%s is new", name)
+		}
+	}
+}
+
+// wrongManifests are mistakes that people make, and what the answer must say.
+var wrongManifests = []struct{ name, manifest, answer string }{
+	{"two sources of a certificate", brokerWith(`tls: {secretName: mine, certificate: {issuerRef: {name: ca}}}`),
+		`exactly one of certificate .* and secretName`},
+	{"TLS without a certificate", brokerWith(`listeners: [{name: mqtts, port: 8883, tls: {}}]`),
+		`a listener with tls needs a certificate`},
+	{"two replicas", brokerWith(`replicas: 2`), `more than one replica needs clustering`},
+	{"two listeners on one port", brokerWith(`listeners: [{name: a, port: 1883}, {name: b, port: 1883}]`),
+		`two listeners have the same port`},
+	{"a field with a typing error", brokerWith(`listener: []`), `unknown field "spec.listener"`},
+	{"a user without authentication", `
+apiVersion: mqtt.godwit.io/v1alpha1
+kind: MQTTUser
+metadata: {name: wrong}
+spec: {brokerRef: {name: edge}, authentication: {}}
+`, `exactly one of password`},
+	{"a rule with an unknown effect", aclWith(`{effect: Permit, actions: [Publish], topics: [a]}`),
+		`Unsupported value: "Permit": supported values: "Allow", "Deny"`},
+}
+
+func brokerWith(spec string) string {
+	return fmt.Sprintf("apiVersion: mqtt.godwit.io/v1alpha1\nkind: Broker\nmetadata: {name: wrong}\nspec: {%s}\n", spec)
+}
+
+func aclWith(rule string) string {
+	return fmt.Sprintf("apiVersion: mqtt.godwit.io/v1alpha1\nkind: TopicACL\nmetadata: {name: wrong}\n"+
+		"spec:\n  brokerRef: {name: edge}\n  subjects: [{user: sensor}]\n  rules:\n  - %s\n", rule)
+}
+
+// applyWrongManifests applies manifests that the API server refuses, and one that only the operator
+// can judge, which it answers in a condition.
+func (s *story) applyWrongManifests(t *testing.T) {
+	for _, wrong := range wrongManifests {
+		out, err := s.try(t.Context(), wrong.manifest, "apply", "--namespace", namespace, "--filename", "-")
+		if err == nil || !regexp.MustCompile(wrong.answer).MatchString(out) {
+			t.Errorf("%s: want a refusal that says %q, got %v:\n%s", wrong.name, wrong.answer, err, indent(out))
+		}
+	}
+	s.apply(t, namespace, aclWith(`{effect: Allow, actions: [Publish], topics: ["a/#/b"]}`))
+	eventually(t, patience, "the filter a/#/b is refused", func() error {
+		accepted := s.get(t, namespace, "topicacl/wrong").condition("Accepted")
+		if accepted.Status != "False" || accepted.Reason != "InvalidRule" || !strings.Contains(accepted.Message, "a/#/b") {
+			return fmt.Errorf("condition %+v", accepted)
+		}
+		return nil
+	})
+	s.do(t, "delete", "--namespace", namespace, "topicacl/wrong")
+}

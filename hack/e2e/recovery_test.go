@@ -1,0 +1,88 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// restartOperator replaces the operator's pod. The new one goes through everything, and finds
+// nothing to do.
+func (s *story) restartOperator(t *testing.T) {
+	before := s.children(t)
+	deployment := "deployment/" + s.deployment(t)
+	s.do(t, "rollout", "restart", "--namespace", s.systemNS, deployment)
+	s.do(t, "rollout", "status", "--namespace", s.systemNS, deployment, "--timeout=2m")
+	s.apply(t, namespace, lateUser) // whom only the new operator can program
+	s.awaitReady(t, namespace, 2*time.Minute, "mqttuser/late")
+	compareChildren(t, before, s.children(t))
+	s.do(t, "delete", "--namespace", namespace, "mqttuser/late")
+	s.witness.mustBeThere(t, s.broker, 0)
+}
+
+// deployment is the name of the operator's.
+func (s *story) deployment(t *testing.T) string {
+	t.Helper()
+	return s.do(t, "get", "deployments", "--namespace", s.systemNS, "--output", "jsonpath={.items[0].metadata.name}",
+		"--selector", "app.kubernetes.io/name=godwit,app.kubernetes.io/instance="+s.release)
+}
+
+// killBroker kills the only pod. Kubernetes makes another, and clients that come back by themselves
+// find all as before.
+func (s *story) killBroker(t *testing.T) {
+	killed := s.get(t, namespace, "pod/edge-0")
+	begun := time.Now()
+	s.do(t, "delete", "--namespace", namespace, "pod/edge-0", "--grace-period=0", "--force")
+	s.witness.awaitEvent(t, patience, "disconnected")
+	eventually(t, 2*time.Minute, "another pod is ready", func() error {
+		pod := s.get(t, namespace, "pod/edge-0")
+		if pod == nil || pod.Metadata.UID == killed.Metadata.UID || pod.condition("Ready").Status != "True" {
+			return fmt.Errorf("pod %+v", pod)
+		}
+		return nil
+	})
+	s.witness.awaitEvent(t, patience, "subscribed")
+	t.Logf("the bystander was back after %.1f s", time.Since(begun).Seconds())
+	s.awaitReady(t, namespace, time.Minute, "broker/edge", "mqttuser/sensor", "topicacl/devices")
+	s.witness.mustBeThere(t, s.broker, 1)
+}
+
+const samples = `
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: godwit-e2e-samples
+  labels: {mqtt.godwit.io/e2e: story, pod-security.kubernetes.io/enforce: restricted}
+`
+
+// applySamples applies what `make run` reads.
+func (s *story) applySamples(t *testing.T) {
+	const namespace = "godwit-e2e-samples"
+	s.apply(t, namespace, samples)
+	s.do(t, "apply", "--namespace", namespace, "--filename", "../../config/samples")
+	s.awaitReady(t, namespace, 2*time.Minute, "brokers,mqttusers,topicacls", "--all")
+}
+
+// deleteNamespace deletes both namespaces with all that is in them, in the order of Kubernetes.
+func (s *story) deleteNamespace(t *testing.T) {
+	s.witness.stop()
+	begun := time.Now()
+	s.do(t, "delete", "namespaces", "--selector", ourNamespaces, "--timeout=60s")
+	t.Logf("gone after %.1f s", time.Since(begun).Seconds())
+}
+
+// ourNamespaces selects the namespaces that a story has made.
+const ourNamespaces = "mqtt.godwit.io/e2e=story"
+
+// removeNamespaces removes what an earlier story, or this one, left behind, and nothing else.
+func (s *story) removeNamespaces(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute) // t's may be over
+	defer cancel()
+	if _, err := s.try(ctx, "", "delete", "namespaces", "--selector", ourNamespaces, "--timeout=2m"); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,160 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+)
+
+// refuseCredentials tries what must not get in, in both versions of the protocol that say why.
+func (s *story) refuseCredentials(t *testing.T) {
+	for name, l := range map[string]login{
+		"wrong password":  sensor.with("another-password"),
+		"unknown user":    {username: "nobody", password: sensor.password},
+		"no credentials":  {},
+		"password absent": {username: sensor.username},
+	} {
+		for _, version := range []string{"311", "5"} {
+			out := s.broker.publish(t, l, "telemetry/sensor/x", "hello", "-V", version)
+			if out.code <= 0 || !refused(out.output) {
+				t.Errorf("%s, version %s: want a refusal: %s", name, version, out)
+			}
+		}
+	}
+	s.broker.mustPublish(t, sensor, "telemetry/sensor/x", "hello")
+}
+
+// refused says that mosquitto_pub was told that it may not connect: "not authorised" in the words of
+// 3.1.1, "Not authorized" or "Bad user name or password" in those of 5.
+func refused(output string) bool {
+	output = strings.ToLower(output)
+	return strings.Contains(output, "not authori") || strings.Contains(output, "bad user name or password")
+}
+
+// refuseCertificates has a client refuse the broker's certificate, and the broker those of clients.
+func (s *story) refuseCertificates(t *testing.T) {
+	other := newAuthority(t)
+	mistrusting := sensor
+	mistrusting.caFile = writeFile(t, "other-ca.crt", other.certificatePEM)
+	s.broker.publish(t, mistrusting, "telemetry/sensor/x", "hello").mustFail(t, "TLS error")
+
+	meter := login{
+		certFile: writeFile(t, "meter.crt", s.secret(t, namespace, "meter", "tls.crt")),
+		keyFile:  writeFile(t, "meter.key", s.secret(t, namespace, "meter", "tls.key")),
+	}
+	sub := s.broker.subscribe(t, dashboard, "telemetry/meter/#", 1)
+	s.broker.mustPublish(t, meter, "telemetry/meter/reading", "7", "-q", "1")
+	sub.awaitMessage(t, message("telemetry/meter/reading", "7", 1, 0))
+
+	certPEM, keyPEM := other.issue(t, "meter")
+	stranger := login{certFile: writeFile(t, "stranger.crt", certPEM), keyFile: writeFile(t, "stranger.key", keyPEM)}
+	if out := s.broker.publish(t, stranger, "telemetry/meter/reading", "8", "-q", "1"); out.code <= 0 {
+		t.Errorf("a client certificate of another CA was accepted: %s", out)
+	}
+	noCertificate := *s.broker
+	noCertificate.tlsPort = noCertificate.devicePort
+	if out := noCertificate.publish(t, sensor, "telemetry/sensor/x", "8", "-q", "1"); out.code <= 0 {
+		t.Errorf("a client without a certificate was accepted: %s", out)
+	}
+	s.broker.mustPublish(t, meter, "telemetry/meter/reading", "9", "-q", "1")
+	sub.awaitMessage(t, message("telemetry/meter/reading", "9", 1, 0))
+}
+
+// refusePublish publishes what no rule allows. MQTT 5 says so; 3.1.1 cannot, and nobody receives it.
+func (s *story) refusePublish(t *testing.T) {
+	const forbidden, allowed = "telemetry/meter/forged", "telemetry/sensor/true"
+	sub := s.broker.subscribe(t, dashboard, "telemetry/#", 1)
+	for _, qos := range []string{"1", "2"} {
+		if out := s.broker.publish(t, sensor, forbidden, "5", "-V", "5", "-q", qos); !strings.Contains(out.output, "Not authorized") {
+			t.Errorf("QoS %s: want the reason code 0x87: %s", qos, out)
+		}
+		s.broker.mustPublish(t, sensor, forbidden, "3.1.1", "-V", "311", "-q", qos)
+	}
+	s.broker.mustPublish(t, sensor, allowed, "marker", "-q", "1")
+	sub.awaitMessage(t, message(allowed, "marker", 1, 0)) // and nothing forbidden before it
+}
+
+// refuseSubscribe subscribes to what no rule allows: SUBACK 0x80 in 3.1.1, and 0x87 in MQTT 5.
+func (s *story) refuseSubscribe(t *testing.T) {
+	for version, code := range map[string]string{"311": "128", "5": "135"} {
+		args := append(s.broker.subscribeArguments(sensor, "telemetry/#", 1), "-V", version, "-W", "20")
+		out := run(t, patience, "mosquitto_sub", args...)
+		if !strings.Contains(out.output, "Subscribed (mid: 1): "+code) || !strings.Contains(out.output, "denied") {
+			t.Errorf("version %s: want SUBACK %s: %s", version, code, out)
+		}
+	}
+}
+
+// authority is a certificate authority that nobody in the story trusts.
+type authority struct {
+	certificate    *x509.Certificate
+	certificatePEM []byte
+	key            *ecdsa.PrivateKey
+}
+
+func newAuthority(t *testing.T) authority {
+	t.Helper()
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		Subject:               pkix.Name{CommonName: "devices-ca"},
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(time.Hour),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign,
+	}
+	a := authority{key: newKey(t)}
+	a.certificatePEM = sign(t, template, template, a.key, a.key)
+	block, _ := pem.Decode(a.certificatePEM)
+	var err error
+	if a.certificate, err = x509.ParseCertificate(block.Bytes); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// issue makes a client certificate and its key.
+func (a authority) issue(t *testing.T, commonName string) (certPEM, keyPEM []byte) {
+	t.Helper()
+	key := newKey(t)
+	certPEM = sign(t, &x509.Certificate{
+		SerialNumber: big.NewInt(2),
+		Subject:      pkix.Name{CommonName: commonName},
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(time.Hour),
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}, a.certificate, key, a.key)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return certPEM, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+}
+
+func newKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func sign(t *testing.T, template, parent *x509.Certificate, key, signer *ecdsa.PrivateKey) []byte {
+	t.Helper()
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}

@@ -1,0 +1,68 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"os"
+	"testing"
+	"time"
+)
+
+// namespace is that of the story, which makes and removes it.
+const namespace = "godwit-e2e"
+
+// story is what one step leaves to the next ones.
+type story struct {
+	*cluster
+	whole   *testing.T // for what outlives a step
+	broker  *broker
+	caPEM   []byte  // of the broker's certificate
+	witness witness // from "a bystander connects" on
+}
+
+// TestStory tells the story. Each step stands on those before it: the first that fails ends it, and
+// is followed by what one would want to look at.
+func TestStory(t *testing.T) {
+	c, err := clusterFromEnvironment(os.Getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &story{cluster: c, whole: t}
+	s.removeNamespaces(t)
+	if os.Getenv("E2E_KEEP") == "" {
+		t.Cleanup(func() { s.removeNamespaces(t) })
+	}
+	for _, step := range []struct {
+		name string
+		tell func(*story, *testing.T)
+	}{
+		{"Helm installs the operator", (*story).installOperator},
+		{"kubectl explains the fields", (*story).explainFields},
+		{"all objects become Ready", (*story).applyManifests},
+		{"the certificate holds the names of the Service", (*story).verifyCertificate},
+		{"applied again, nothing changes", (*story).applyAgain},
+		{"messages pass over TLS at QoS 0, 1 and 2", (*story).passMessages},
+		{"a retained message waits for subscribers", (*story).retainMessage},
+		{"the first program of a paho user works on 1883", (*story).listenWithPaho},
+		{"a bystander connects, and stays until the end", (*story).startBystander},
+		{"a wrong password and an unknown user are refused", (*story).refuseCredentials},
+		{"certificates of another CA are refused on both sides", (*story).refuseCertificates},
+		{"a publish without permission is refused", (*story).refusePublish},
+		{"a subscribe without permission is refused", (*story).refuseSubscribe},
+		{"a changed ACL is enforced within seconds", (*story).changeACL},
+		{"a changed password takes the place of the old one", (*story).changePassword},
+		{"a renewed certificate is served", (*story).renewCertificate},
+		{"manifests that are wrong get an answer that says why", (*story).applyWrongManifests},
+		{"a restart of the operator leaves brokers alone", (*story).restartOperator},
+		{"a killed broker comes back, and so do its clients", (*story).killBroker},
+		{"the samples become Ready", (*story).applySamples},
+		{"a deleted namespace is gone within a minute", (*story).deleteNamespace},
+	} {
+		begun := time.Now()
+		if !t.Run(step.name, func(t *testing.T) { step.tell(s, t) }) {
+			s.diagnose(t, namespace)
+			t.FailNow()
+		}
+		t.Logf("%5.1fs  %s", time.Since(begun).Seconds(), step.name)
+	}
+}

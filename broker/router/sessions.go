@@ -18,6 +18,33 @@ type registry struct {
 	shards [64]shard
 
 	count, connected, subscriptions atomic.Int64
+
+	users users
+}
+
+// users counts the connections of each user.
+type users struct {
+	mu     sync.Mutex
+	byName map[string]int
+}
+
+func (u *users) leave(name string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.byName[name]--; u.byName[name] == 0 {
+		delete(u.byName, name)
+	}
+}
+
+// take adds one unless there are limit of them; 0 is no limit.
+func (u *users) take(name string, limit int) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if limit > 0 && u.byName[name] >= limit {
+		return false
+	}
+	u.byName[name]++
+	return true
 }
 
 type shard struct {
@@ -27,6 +54,7 @@ type shard struct {
 
 func (g *registry) init() {
 	g.seed = maphash.MakeSeed()
+	g.users.byName = map[string]int{}
 	for i := range g.shards {
 		g.shards[i].byID = map[string]*Subscriber{}
 	}
@@ -78,8 +106,10 @@ type Connect struct {
 	// MaxPacket is the largest packet that the client takes, in bytes; 0 is no
 	// limit.
 	MaxPacket int
-	Limits    session.Limits
-	Overflow  Overflow
+	// MaxConnections of the user at a time; 0 is no limit.
+	MaxConnections int
+	Limits         session.Limits
+	Overflow       Overflow
 	// Will is published when the connection ends other than by a DISCONNECT
 	// that deletes it; nil is none.
 	Will      *session.Message
@@ -104,8 +134,12 @@ func (w *Worker) attach(c *Connect) (s *Subscriber, present bool, wills []*sessi
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	s = sh.byID[c.Principal.ClientID]
+	if !g.reserve(s, c) {
+		return nil, false, nil, packet.ReasonQuotaExceeded
+	}
 	if s != nil {
 		if s, wills, reason = w.takeOver(sh, s, c); reason.IsError() {
+			g.users.leave(c.Principal.Username)
 			return nil, false, nil, reason
 		}
 	}
@@ -123,6 +157,16 @@ func (w *Worker) attach(c *Connect) (s *Subscriber, present bool, wills []*sessi
 		return nil, false, wills, packet.ReasonNotAuthorized
 	}
 	return s, present, wills, packet.ReasonSuccess
+}
+
+// reserve counts a connection in, if the user may have one more. One that is
+// taken over, from s, makes room for its successor.
+func (g *registry) reserve(s *Subscriber, c *Connect) bool {
+	limit := c.MaxConnections
+	if s != nil && s.online.Load() {
+		limit = 0
+	}
+	return g.users.take(c.Principal.Username, limit)
 }
 
 // takeOver parts an existing session from its connection. It returns the
@@ -243,6 +287,7 @@ func (w *Worker) detach(s *Subscriber) []*session.Message {
 	s.link = nil
 	s.online.Store(false)
 	w.r.sessions.connected.Add(-1)
+	w.r.sessions.users.leave(s.principal.Username)
 	s.disconnected = w.Now
 	m := s.connWill
 	s.connWill = nil

@@ -32,6 +32,7 @@ func (s *Server) Apply(c *config.Config) error {
 	s.access.Store(access)
 	s.setConfig(c)
 	s.router.SetLimits(s.routerLimits())
+	s.quotas.review(access)
 	s.router.SetAccess(access)
 	return nil
 }

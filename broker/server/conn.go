@@ -48,9 +48,12 @@ type conn struct {
 	part []byte // the beginning of a packet that is not complete
 	want int    // its whole size if known, else 0
 
-	subscriber *router.Subscriber // nil before CONNACK
+	held bool // no packet is handled for the moment
+
+	subscriber *router.Subscriber // nil before it has a session
 	publisher  router.Publisher
 	limits     connLimits
+	quota      *quota
 	aliases    []string // by topic alias, from 1
 	connecting []byte   // body of the CONNECT that is being judged
 	assigned   bool     // the server chose the client identifier
@@ -58,6 +61,7 @@ type conn struct {
 
 	pending   atomic.Int64 // bytes in out
 	congested atomic.Bool  // messages wait for pending to shrink
+	welcomed  atomic.Bool  // CONNACK was written: messages may follow
 
 	mu      sync.Mutex
 	out     outbound
@@ -86,6 +90,9 @@ const (
 
 // Congested implements router.Link.
 func (c *conn) Congested() bool {
+	if !c.welcomed.Load() {
+		return true // Resume follows CONNACK
+	}
 	if c.pending.Load() < congestedAbove {
 		return false
 	}
@@ -94,7 +101,7 @@ func (c *conn) Congested() bool {
 }
 
 // Full implements router.Link.
-func (c *conn) Full() bool { return c.pending.Load() > c.limits.full }
+func (c *conn) Full() bool { return !c.welcomed.Load() || c.pending.Load() > c.limits.full }
 
 // Write implements router.Link.
 func (c *conn) Write(w *router.Worker, frame []byte) {
@@ -207,6 +214,24 @@ func (c *conn) pause(paused bool) {
 	}
 }
 
+// hold stops the handling of packets until resume.
+func (c *conn) hold() {
+	c.held = true
+	c.pause(true)
+}
+
+// resume handles what has arrived since hold, and goes on reading.
+func (c *conn) resume() {
+	c.held = false
+	c.pause(false)
+	rest := c.part
+	c.part = nil
+	c.received(rest)
+	if c.tls != nil && c.state < stateLingering {
+		c.decrypt()
+	}
+}
+
 // Kick implements router.Link.
 func (c *conn) Kick(reason packet.ReasonCode, why string) {
 	c.loop.post(func() { c.disconnect(reason, why) })
@@ -300,7 +325,7 @@ func (c *conn) close() {
 
 // leave parts the connection from its session. With clean the will is deleted.
 func (c *conn) leave(clean bool) {
-	if c.subscriber != nil && c.state == stateOpen {
+	if c.subscriber != nil {
 		c.loop.worker.Disconnect(c.subscriber, c, clean, nil)
 	}
 }

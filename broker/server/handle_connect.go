@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -86,7 +87,7 @@ func (c *conn) authenticate(p *packet.Connect, body []byte) {
 	c.connecting = append([]byte(nil), body...)
 	cred.Password = append([]byte(nil), cred.Password...)
 	c.state = stateAuth
-	c.pause(true)
+	c.hold()
 	go c.verify(access, cred)
 }
 
@@ -144,33 +145,49 @@ func (c *conn) verified(who auth.Principal, clientID string, err error) {
 	}
 	p.ClientID = []byte(clientID)
 	c.admit(&p, who)
-	c.pause(false)
-	rest := c.part
-	c.part = nil
-	c.received(rest)
+	if c.state == stateOpen {
+		c.resume()
+	}
 }
 
-// admit gives an authenticated client its session.
+// admit gives an authenticated client its session. Nothing else is handled until
+// the session is stored and CONNACK is on its way [MQTT-3.2.0-1].
 func (c *conn) admit(p *packet.Connect, who auth.Principal) {
-	req, granted := c.terms(p, who)
+	req, ack := c.terms(p, who)
 	w := c.loop.worker
 	sub, present, reason := w.Connect(req)
 	if reason.IsError() {
 		c.refuse(reason, errors.New("the session is not to be had: "+reason.String()))
 		return
 	}
+	ack.SessionPresent = present // [MQTT-3.2.2-2], [MQTT-3.2.2-3]
 	c.subscriber, c.publisher = sub, router.Publisher{Subscriber: sub, Version: p.Version}
+	c.quota = c.server.quotas.of(who, c.server.access.Load())
+	if !w.Dirty() {
+		c.welcome(ack)
+		return
+	}
+	c.state = stateAuth
+	c.hold()
+	w.Commit(func(err error) {
+		switch {
+		case c.state != stateAuth:
+		case err != nil:
+			c.refuse(packet.ReasonServerUnavailable, fmt.Errorf("store the session: %w", err))
+		default:
+			c.welcome(ack)
+			c.resume()
+		}
+	})
+}
+
+// welcome opens the connection.
+func (c *conn) welcome(ack *packet.Connack) {
 	c.state = stateOpen
 	c.loop.wheel.add(c, c.silence())
-	granted.SessionPresent = present // [MQTT-3.2.2-2], [MQTT-3.2.2-3]
-	c.afterCommit(func(err error) {
-		if err != nil {
-			c.disconnect(packet.ReasonServerUnavailable, "the session cannot be stored")
-			return
-		}
-		c.send(granted.Append(c.loop.reply[:0], c.version))
-		w.Resume(sub, c)
-	})
+	c.send(ack.Append(c.loop.reply[:0], c.version))
+	c.welcomed.Store(true)
+	c.loop.worker.Resume(c.subscriber, c)
 }
 
 // terms settles what the client asks for against what the server grants.
@@ -257,6 +274,7 @@ func (c *conn) applyUserLimits(who auth.Principal, req *router.Connect) {
 	}
 	c.limits.maxPacket = narrow(c.limits.maxPacket, int(u.Limits.MaxPacketSize))
 	c.limits.maxSubscriptions = narrow(c.limits.maxSubscriptions, u.Limits.MaxSubscriptions)
+	req.MaxConnections = u.Limits.MaxConnections
 	req.Limits.QueuedMessages = narrow(req.Limits.QueuedMessages, u.Limits.MaxQueuedMessages)
 }
 

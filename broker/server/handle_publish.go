@@ -17,6 +17,9 @@ func (c *conn) handlePublish(flags byte, frame, body []byte) error {
 	if err := c.vetPublish(p); err != nil {
 		return err
 	}
+	if c.quota != nil && c.quota.limited.Load() {
+		c.charge(len(frame))
+	}
 	switch p.QoS {
 	case packet.QoS0:
 		return publishFault(c.loop.worker.Publish(&c.publisher, p, frame))

@@ -84,7 +84,7 @@ func (c *conn) keep(rest []byte) {
 // handleAll handles the complete packets in data and returns how many bytes they
 // took. It stops where the connection ends or is paused.
 func (c *conn) handleAll(data []byte) (n int) {
-	for c.state == stateOpen || c.state == stateConnect {
+	for !c.held && (c.state == stateOpen || c.state == stateConnect) {
 		frame, body, h, err := c.next(data[n:])
 		if err != nil {
 			c.fail(err)

@@ -47,6 +47,7 @@ type Server struct {
 	started       time.Time
 	router        *router.Router
 	authenticator *auth.Authenticator
+	quotas        quotas
 	verifying     chan struct{} // a place for each password check at a time
 	loops         []*loop
 	turn          int // the loop that got the last connection; owned by the first loop

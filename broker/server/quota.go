@@ -1,0 +1,114 @@
+package server
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/godwit-mqtt/godwit/broker/auth"
+	"github.com/godwit-mqtt/godwit/broker/config"
+)
+
+// quota is how much a user may publish, over all of its connections.
+type quota struct {
+	limited  atomic.Bool // there is a limit at all
+	messages *rate.Limiter
+	bytes    *rate.Limiter
+}
+
+// set puts limits in force, for what is published from now on.
+func (q *quota) set(l config.UserLimits) {
+	limit(q.messages, int64(l.PublishRate))
+	limit(q.bytes, l.PublishBytesPerSecond)
+	q.limited.Store(l.PublishRate > 0 || l.PublishBytesPerSecond > 0)
+}
+
+// limit lets a second's worth pass at once; 0 is no limit.
+func limit(r *rate.Limiter, perSecond int64) {
+	if perSecond == 0 {
+		r.SetLimit(rate.Inf)
+		return
+	}
+	r.SetLimit(rate.Limit(perSecond))
+	r.SetBurst(int(perSecond))
+}
+
+// take charges a message of n bytes and returns how long to wait before the next
+// one.
+func (q *quota) take(now time.Time, n int) time.Duration {
+	return max(reserve(q.messages, now, 1), reserve(q.bytes, now, n))
+}
+
+// reserve takes n in parts that the limiter can ever grant.
+func reserve(r *rate.Limiter, now time.Time, n int) (wait time.Duration) {
+	if r.Limit() == rate.Inf {
+		return 0
+	}
+	for n > 0 {
+		part := min(n, max(r.Burst(), 1))
+		wait = r.ReserveN(now, part).DelayFrom(now)
+		n -= part
+	}
+	return wait
+}
+
+// quotas are the quotas of all users that have connected.
+type quotas struct {
+	mu     sync.Mutex
+	byUser map[string]*quota
+}
+
+// of returns the quota of a principal, nil for anonymous ones.
+func (qs *quotas) of(who auth.Principal, access *auth.Snapshot) *quota {
+	u, ok := access.User(who.Username)
+	if !ok || who.Anonymous {
+		return nil
+	}
+	qs.mu.Lock()
+	defer qs.mu.Unlock()
+	q := qs.byUser[who.Username]
+	if q == nil {
+		q = &quota{messages: rate.NewLimiter(rate.Inf, 0), bytes: rate.NewLimiter(rate.Inf, 0)}
+		q.set(u.Limits)
+		if qs.byUser == nil {
+			qs.byUser = map[string]*quota{}
+		}
+		qs.byUser[who.Username] = q
+	}
+	return q
+}
+
+// review brings all quotas up to new access rules, and forgets users that are
+// gone.
+func (qs *quotas) review(access *auth.Snapshot) {
+	qs.mu.Lock()
+	defer qs.mu.Unlock()
+	for name, q := range qs.byUser {
+		u, ok := access.User(name)
+		if !ok {
+			delete(qs.byUser, name)
+			continue
+		}
+		q.set(u.Limits)
+	}
+}
+
+// charge counts a message against the user's quota. Where that is used up, the
+// connection is not read until there is some again: TCP slows the client down,
+// and nothing is lost.
+func (c *conn) charge(size int) {
+	wait := c.quota.take(c.loop.worker.Now, size)
+	if wait == 0 {
+		return
+	}
+	c.hold()
+	time.AfterFunc(wait, func() {
+		c.loop.post(func() {
+			if c.held && c.state == stateOpen {
+				c.resume()
+			}
+		})
+	})
+}

@@ -1,0 +1,166 @@
+package cmd
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+
+	"github.com/godwit-mqtt/godwit/broker/admin"
+	"github.com/godwit-mqtt/godwit/broker/admin/client"
+	"github.com/godwit-mqtt/godwit/broker/config"
+	"github.com/godwit-mqtt/godwit/broker/metrics"
+	"github.com/godwit-mqtt/godwit/broker/server"
+	"github.com/godwit-mqtt/godwit/broker/store/memory"
+)
+
+// brokerOptions say where a broker finds what it runs from.
+type brokerOptions struct {
+	settingsDir, accessDir, dataDir string
+	adminAddress                    string
+}
+
+func newBrokerCommand(logs *logOptions) *cobra.Command {
+	var o brokerOptions
+	c := &cobra.Command{
+		Use:   "broker",
+		Short: "Run a broker from its configuration files",
+		Long: `Run a broker from the files that the operator renders: settings.json and
+access.json, each in a directory of its own. A change of them, or of a
+certificate that they point to, takes force without a restart; a bad one is
+refused, and the last good one stays in force.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			log, err := logs.logger()
+			if err != nil {
+				return err
+			}
+			b, err := openBroker(c.Context(), o, log)
+			if err != nil {
+				return err
+			}
+			return b.run(c.Context())
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.settingsDir, "settings-dir", "/etc/godwit/settings", "directory of "+config.SettingsFile)
+	f.StringVar(&o.accessDir, "access-dir", "/etc/godwit/access", "directory of "+config.AccessFile)
+	f.StringVar(&o.dataDir, "data-dir", "/var/lib/godwit", "directory of sessions and messages; this version keeps them in memory")
+	f.StringVar(&o.adminAddress, "admin-address", fmt.Sprintf(":%d", admin.DefaultPort), "address of health, metrics and state")
+	return c
+}
+
+// brokerProcess is a running broker and what surrounds it.
+type brokerProcess struct {
+	log      *slog.Logger
+	watcher  *config.Watcher
+	server   *server.Server
+	admin    net.Listener
+	registry *prometheus.Registry
+	ending   atomic.Bool
+}
+
+// openBroker reads the configuration and binds every address.
+func openBroker(ctx context.Context, o brokerOptions, log *slog.Logger) (*brokerProcess, error) {
+	watcher, err := config.NewWatcher(o.settingsDir, o.accessDir, log)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	m := metrics.New()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(m, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.adminAddress)
+	if err != nil {
+		return nil, explainTaken(err, "--admin-address")
+	}
+	s, err := server.New(server.Options{
+		Config: watcher.Current(), Logger: log, Metrics: m, Store: memory.New(), Version: programVersion(),
+	})
+	if err != nil {
+		_ = listener.Close()
+		return nil, explainTaken(err, "the Broker's spec.listeners")
+	}
+	return &brokerProcess{log: log, watcher: watcher, server: s, admin: listener, registry: registry}, nil
+}
+
+// explainTaken says what to do about an address that another program has.
+func explainTaken(err error, where string) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w: stop the program that has this port (`ss -ltnp` names it), or choose another port in %s", err, where)
+	}
+	return err
+}
+
+// run serves until ctx ends, drains, and returns. The admin endpoint answers
+// until the last client is gone.
+func (b *brokerProcess) run(ctx context.Context) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	context.AfterFunc(ctx, func() { b.ending.Store(true) })
+
+	adminCtx, endAdmin := context.WithCancel(context.WithoutCancel(ctx))
+	defer endAdmin()
+	adminEnded := make(chan error, 1)
+	go func() {
+		adminEnded <- admin.Serve(adminCtx, b.admin, admin.Handler(b, b.registry), b.log)
+		end() // without probes nobody knows that the broker lives
+	}()
+	watchEnded := make(chan struct{})
+	go func() {
+		defer close(watchEnded)
+		b.watcher.Run(ctx, b.server.Apply)
+	}()
+
+	b.log.Info("serving", "broker", b.watcher.Current().Settings.Name, "revision", b.watcher.Current().Revision,
+		"admin", b.admin.Addr().String(), "version", programVersion())
+	err := b.server.Serve(ctx)
+	<-watchEnded
+	endAdmin()
+	return errors.Join(err, <-adminEnded)
+}
+
+// Ready says whether clients may be sent here.
+func (b *brokerProcess) Ready() error {
+	if b.ending.Load() {
+		return errors.New("the broker is ending")
+	}
+	return nil
+}
+
+// Status of the engine, and of the configuration on disk.
+func (b *brokerProcess) Status() client.Status {
+	status := client.Status{Version: programVersion(), Revision: b.watcher.Current().Revision}
+	if b.ending.Load() {
+		status.Error = "the broker is ending"
+		return status
+	}
+	s := b.server.Status()
+	status.Revision, status.Clients = s.Revision, s.Clients
+	if err := b.watcher.Err(); err != nil {
+		status.Error = err.Error()
+	}
+	for _, l := range s.Listeners {
+		status.Listeners = append(status.Listeners, client.Listener{
+			Name: l.Name, Address: l.Address, Certificate: certificateStatus(l.Certificate),
+		})
+	}
+	return status
+}
+
+func certificateStatus(c *x509.Certificate) *client.Certificate {
+	if c == nil {
+		return nil
+	}
+	sum := sha256.Sum256(c.Raw)
+	return &client.Certificate{NotAfter: c.NotAfter.UTC(), SHA256: hex.EncodeToString(sum[:])}
+}

@@ -1,0 +1,102 @@
+// Package cmd holds the commands of the godwit program, a file each: their
+// flags, their wiring and their signals.
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// version is set by the linker.
+var version string
+
+// Execute runs the command that the arguments name, and ends the process with
+// status 1 if it fails.
+func Execute() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// The first signal asks for an orderly end, a second one does not ask.
+	context.AfterFunc(ctx, stop)
+	if err := newRootCommand().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "godwit:", indent(err))
+		os.Exit(1) //nolint:gocritic // nothing is left to be stopped
+	}
+}
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "godwit",
+		Short:         "MQTT brokers on Kubernetes",
+		Version:       programVersion(),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+	}
+	logs := &logOptions{}
+	logs.register(root)
+	root.AddCommand(
+		newOperatorCommand(),
+		newBrokerCommand(logs),
+		newDevCommand(logs),
+		newPasswdCommand(),
+	)
+	return root
+}
+
+// programVersion is that of the build, or of the module where `go install` made
+// it.
+func programVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+// indent sets the lines of joined errors below each other.
+func indent(err error) string {
+	lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
+	return strings.Join(lines, "\n  ")
+}
+
+// logOptions say how the program logs.
+type logOptions struct {
+	level  slog.Level
+	format string
+}
+
+func (o *logOptions) register(root *cobra.Command) {
+	root.PersistentFlags().TextVar(&o.level, "log-level", slog.LevelInfo, "least level to log: debug, info, warn or error")
+	root.PersistentFlags().StringVar(&o.format, "log-format", "auto", "text or json; auto is text on a terminal")
+}
+
+// logger writes to standard error.
+func (o *logOptions) logger() (*slog.Logger, error) {
+	options := &slog.HandlerOptions{Level: o.level}
+	format := o.format
+	if format == "auto" {
+		format = "json"
+		if term.IsTerminal(int(os.Stderr.Fd())) {
+			format = "text"
+		}
+	}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(os.Stderr, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(os.Stderr, options)), nil
+	default:
+		return nil, fmt.Errorf("--log-format %q: use text, json or auto", o.format)
+	}
+}

@@ -17,6 +17,8 @@ func (w *Worker) deliverTo(e *topic.Entry[*Subscriber], p *packet.Publish, ids [
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
+	case q == packet.QoS0 && s.link != nil && s.session.Overtakes():
+		w.enqueue(s, w.delivery(s, p, q, retain, ids)) // behind those that wait [MQTT-4.6.0-6]
 	case q == packet.QoS0:
 		w.sendQoS0(s, retain, ids)
 	case s.link != nil && s.session.Ready() && !s.link.Congested():
@@ -104,6 +106,10 @@ func (w *Worker) enqueue(s *Subscriber, d *session.Delivery) {
 	if result != session.QueueFull {
 		return
 	}
+	if d.QoS == packet.QoS0 {
+		w.dropped(metrics.DroppedSlowConsumer)
+		return
+	}
 	w.dropped(metrics.DroppedQueueFull)
 	w.complete(s, d)
 	if s.overflow == Disconnect && s.link != nil {
@@ -115,36 +121,41 @@ func (w *Worker) enqueue(s *Subscriber, d *session.Delivery) {
 // Subscriber is locked.
 func (w *Worker) pump(s *Subscriber) {
 	for s.link != nil && !s.link.Congested() {
-		d, id := s.session.Next()
-		if d == nil {
+		o, ok := s.session.Next()
+		switch {
+		case !ok:
 			return
+		case o.Delivery == nil:
+			w.scratch = packet.AppendAck(w.scratch[:0], packet.TypePubrel, o.ID)
+			s.link.Write(w, w.scratch)
+		default:
+			w.sendDelivery(s, o)
 		}
-		w.sendDelivery(s, d, id, false)
 	}
 }
 
 // sendDelivery sends a delivery that waited, or once more after a reconnect. One
-// that expired, or is too large for this client, is complete instead
-// [MQTT-3.3.2-5].
-func (w *Worker) sendDelivery(s *Subscriber, d *session.Delivery, id uint16, dup bool) {
+// that expired before it was first sent, or is too large for this client, is
+// complete instead [MQTT-3.3.2-5].
+func (w *Worker) sendDelivery(s *Subscriber, o session.Outgoing) {
 	reason := metrics.DroppedExpired
-	if !d.Expired(w.Now) || dup {
-		if w.writeDelivery(s, d, id, dup) {
+	if !o.Delivery.Expired(w.Now) || o.Dup {
+		if w.writeDelivery(s, o) {
 			return
 		}
 		reason = metrics.DroppedTooLarge
 	}
 	w.dropped(reason)
-	if id != 0 {
-		s.session.Discard(id)
+	if o.ID != 0 {
+		s.session.Discard(o.ID)
 	}
-	w.complete(s, d)
+	w.complete(s, o.Delivery)
 }
 
-func (w *Worker) writeDelivery(s *Subscriber, d *session.Delivery, id uint16, dup bool) bool {
-	p := &w.outgoing
+func (w *Worker) writeDelivery(s *Subscriber, o session.Outgoing) bool {
+	p, d := &w.outgoing, o.Delivery
 	d.Fill(p, w.Now)
-	p.QoS, p.Retain, p.ID, p.Dup = d.QoS, d.Retain, id, dup
+	p.QoS, p.Retain, p.ID, p.Dup = d.QoS, d.Retain, o.ID, o.Dup
 	for _, sub := range d.IDs {
 		p.Properties.AddSubscriptionID(sub)
 	}

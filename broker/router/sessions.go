@@ -229,22 +229,7 @@ func (w *Worker) Resume(s *Subscriber, link Link) {
 	if s.link != link {
 		return
 	}
-	type unfinished struct {
-		id uint16
-		d  *session.Delivery
-	}
-	var again []unfinished
-	for id, d := range s.session.Resume {
-		again = append(again, unfinished{id, d})
-	}
-	for _, u := range again {
-		if u.d != nil {
-			w.sendDelivery(s, u.d, u.id, true)
-			continue
-		}
-		w.scratch = packet.AppendAck(w.scratch[:0], packet.TypePubrel, u.id)
-		link.Write(w, w.scratch)
-	}
+	s.session.Resume()
 	w.pump(s)
 }
 

@@ -102,16 +102,16 @@ func (f *inflight) free(s *slot) {
 // flight.
 const keptSlots = 1024
 
-// inOrder returns the slots in use by the order of their first sending.
-func (f *inflight) inOrder() []*slot {
-	var all []*slot
+// inOrder returns the identifiers in use by the order of their first sending.
+func (f *inflight) inOrder() []uint16 {
+	ids := make([]uint16, 0, f.used)
 	for i := range f.slots {
 		if f.slots[i].step != stepFree {
-			all = append(all, &f.slots[i])
+			ids = append(ids, f.slots[i].id)
 		}
 	}
-	slices.SortFunc(all, func(a, b *slot) int { return cmp.Compare(a.order, b.order) })
-	return all
+	slices.SortFunc(ids, func(a, b uint16) int { return cmp.Compare(f.at(a).order, f.at(b).order) })
+	return ids
 }
 
 // idSet is a set of packet identifiers, sized by what it holds.

@@ -39,6 +39,7 @@ type Session struct {
 
 	subscriptions map[string]*Subscription
 	out           inflight
+	again         []uint16 // in flight since an earlier connection, to be sent again
 	queue         queue
 	received      *idSet
 	seq           uint64
@@ -85,7 +86,13 @@ func (s *Session) Unsubscribe(filter string) (existed bool) {
 
 // Ready reports whether a message can be sent at once: the window has room, and
 // nothing that came earlier waits.
-func (s *Session) Ready() bool { return s.queue.len() == 0 && s.out.used < s.Window }
+func (s *Session) Ready() bool {
+	return s.queue.len() == 0 && len(s.again) == 0 && s.out.used < s.Window
+}
+
+// Overtakes reports whether a message of QoS 0 that is sent at once overtakes
+// another one that waits.
+func (s *Session) Overtakes() bool { return s.queue.qos0 > 0 }
 
 // Send takes a packet identifier for a message of QoS 1 or 2 that is sent now;
 // Ready has said yes. d is kept until the exchange is complete, and may be nil
@@ -103,11 +110,14 @@ const (
 )
 
 // Enqueue lets d wait for room. With DroppedOldest, dropped was called for each
-// one that had to go.
+// one that had to go. Nothing goes for a message of QoS 0, nor for one that is
+// too large for an empty queue.
 func (s *Session) Enqueue(d *Delivery, dropped func(*Delivery)) Enqueued {
 	result := Queued
+	makesRoom := s.Limits.DropOldest && d.QoS > packet.QoS0 &&
+		(s.Limits.QueuedBytes == 0 || d.Size() <= s.Limits.QueuedBytes)
 	for s.full(d) {
-		if !s.Limits.DropOldest || s.queue.len() == 0 {
+		if !makesRoom {
 			return QueueFull
 		}
 		dropped(s.queue.pop())
@@ -126,18 +136,49 @@ func (s *Session) full(d *Delivery) bool {
 		l.QueuedBytes > 0 && s.queue.bytes+d.Size() > l.QueuedBytes
 }
 
-// Next takes the delivery that waits longest off the queue, if there is one and
-// the window has room for it. A delivery of QoS 1 or 2 is in flight from then on
-// under id.
-func (s *Session) Next() (d *Delivery, id uint16) {
+// Outgoing is a packet that is to be sent to the client now.
+type Outgoing struct {
+	// Delivery to be published; nil where only the PUBREL of ID is to be sent
+	// again.
+	Delivery *Delivery
+	ID       uint16 // 0 at QoS 0
+	Dup      bool   // it was sent before, over an earlier connection
+}
+
+// Next returns what is to be sent as soon as there is room: first what was in
+// flight when the session was resumed, then what waits longest in the queue.
+// ok is false if there is nothing, or the window has no room for it
+// [MQTT-3.3.4-9]. A delivery of QoS 1 or 2 is in flight from then on.
+func (s *Session) Next() (o Outgoing, ok bool) {
+	for len(s.again) > 0 {
+		f := s.out.find(s.again[0])
+		switch {
+		case f == nil: // acknowledged although it was not sent again
+			s.forgetFirst()
+		case f.step == stepPubcomp:
+			s.forgetFirst()
+			return Outgoing{ID: f.id}, true
+		case s.out.used-len(s.again) >= s.Window:
+			return Outgoing{}, false
+		default:
+			s.forgetFirst()
+			return Outgoing{Delivery: f.delivery, ID: f.id, Dup: true}, true
+		}
+	}
 	if s.queue.len() == 0 || s.out.used >= s.Window {
-		return nil, 0
+		return Outgoing{}, false
 	}
-	d = s.queue.pop()
+	d := s.queue.pop()
 	if d.QoS == packet.QoS0 {
-		return d, 0
+		return Outgoing{Delivery: d}, true
 	}
-	return d, s.out.take(d.QoS, s.keep(d))
+	return Outgoing{Delivery: d, ID: s.out.take(d.QoS, s.keep(d))}, true
+}
+
+func (s *Session) forgetFirst() {
+	if s.again = s.again[1:]; len(s.again) == 0 {
+		s.again = nil
+	}
 }
 
 // keep is what remains of a delivery while it is in flight.
@@ -186,20 +227,10 @@ func (s *Session) Released(id uint16) bool {
 	return f != nil && f.step == stepPubcomp
 }
 
-// Resume yields, in their original order, what has to be sent again to a client
-// that is back [MQTT-4.4.0-1]: the delivery, or nil for an identifier whose
-// PUBREL is to be repeated.
-func (s *Session) Resume(yield func(id uint16, d *Delivery) bool) {
-	for _, f := range s.out.inOrder() {
-		d := f.delivery
-		if f.step == stepPubcomp {
-			d = nil
-		}
-		if !yield(f.id, d) {
-			return
-		}
-	}
-}
+// Resume has Next return what an earlier connection left in flight, in the order
+// of its first sending [MQTT-4.4.0-1], [MQTT-4.6.0-1]. The window of the new
+// connection bounds that too.
+func (s *Session) Resume() { s.again = s.out.inOrder() }
 
 // Discard frees an identifier without an acknowledgement: its message expired or
 // cannot be sent to this client.

@@ -1,0 +1,399 @@
+package session
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/godwit-mqtt/godwit/broker/packet"
+)
+
+// named is a delivery whose topic is its name.
+func named(name string, q packet.QoS) *Delivery {
+	return &Delivery{Message: &Message{Topic: name, QoS: q}, QoS: q}
+}
+
+func durable(window int) *Session { return &Session{Durable: true, Window: window} }
+
+// next takes one delivery off the queue, which has to be there.
+func next(t *testing.T, s *Session) Outgoing {
+	t.Helper()
+	o, ok := s.Next()
+	if !ok {
+		t.Fatal("nothing is to be sent")
+	}
+	return o
+}
+
+// drain takes all that may be sent, as "topic:id", with "dup" or "pubrel".
+func drain(s *Session) (sent []string) {
+	for {
+		o, ok := s.Next()
+		switch {
+		case !ok:
+			return sent
+		case o.Delivery == nil:
+			sent = append(sent, fmt.Sprintf("pubrel:%d", o.ID))
+		case o.Dup:
+			sent = append(sent, fmt.Sprintf("%s:%d dup", o.Delivery.Topic, o.ID))
+		default:
+			sent = append(sent, fmt.Sprintf("%s:%d", o.Delivery.Topic, o.ID))
+		}
+	}
+}
+
+func wantSent(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Fatalf("sent %q, want %q", got, want)
+	}
+}
+
+func TestAcknowledge(t *testing.T) {
+	type ack struct {
+		typ    packet.Type
+		reason packet.ReasonCode
+		known  bool
+		done   bool
+	}
+	for _, tc := range []struct {
+		name string
+		qos  packet.QoS
+		acks []ack
+		left int // in flight at the end
+	}{
+		{"PUBACK completes QoS 1", packet.QoS1, []ack{{packet.TypePuback, 0, true, true}}, 0},
+		{"PUBACK with a failure completes QoS 1", packet.QoS1, []ack{{packet.TypePuback, packet.ReasonQuotaExceeded, true, true}}, 0},
+		{"a second PUBACK is not known", packet.QoS1, []ack{{packet.TypePuback, 0, true, true}, {packet.TypePuback, 0, false, false}}, 0},
+		{"PUBREC does not belong to QoS 1", packet.QoS1, []ack{{packet.TypePubrec, 0, false, false}}, 1},
+		{"PUBCOMP does not belong to QoS 1", packet.QoS1, []ack{{packet.TypePubcomp, 0, false, false}}, 1},
+		{"PUBREC and PUBCOMP complete QoS 2", packet.QoS2, []ack{{packet.TypePubrec, 0, true, false}, {packet.TypePubcomp, 0, true, true}}, 0},
+		{"PUBREC with a failure completes QoS 2", packet.QoS2, []ack{{packet.TypePubrec, packet.ReasonNotAuthorized, true, true}}, 0},
+		{"PUBCOMP before PUBREC is not known", packet.QoS2, []ack{{packet.TypePubcomp, 0, false, false}}, 1},
+		{"PUBACK does not belong to QoS 2", packet.QoS2, []ack{{packet.TypePuback, 0, false, false}}, 1},
+		{"a repeated PUBREC is not another step", packet.QoS2, []ack{{packet.TypePubrec, 0, true, false}, {packet.TypePubrec, 0, false, false}}, 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s, d := durable(10), named("a", tc.qos)
+			id := s.Send(tc.qos, d)
+			for i, a := range tc.acks {
+				done, known := s.Acknowledge(a.typ, id, a.reason)
+				if known != a.known || (done == d) != a.done {
+					t.Fatalf("step %d: done %v, known %t", i, done, known)
+				}
+			}
+			if s.Inflight() != tc.left {
+				t.Errorf("%d in flight, want %d", s.Inflight(), tc.left)
+			}
+		})
+	}
+}
+
+func TestReleasedOnlyBetweenPubrecAndPubcomp(t *testing.T) {
+	s := durable(10)
+	id := s.Send(packet.QoS2, named("a", packet.QoS2))
+	if s.Released(id) {
+		t.Error("released before PUBREC")
+	}
+	s.Acknowledge(packet.TypePubrec, id, 0)
+	if !s.Released(id) {
+		t.Error("not released after PUBREC")
+	}
+	s.Acknowledge(packet.TypePubcomp, id, 0)
+	if s.Released(id) {
+		t.Error("released after PUBCOMP")
+	}
+}
+
+func TestWindowBoundsWhatIsInFlight(t *testing.T) { // [MQTT-3.3.4-9]
+	s := durable(2)
+	for _, name := range []string{"a", "b", "c"} {
+		s.Enqueue(named(name, packet.QoS1), nil)
+	}
+	wantSent(t, drain(s), "a:1", "b:2")
+	if s.Ready() {
+		t.Error("ready with a full window")
+	}
+	s.Acknowledge(packet.TypePuback, 2, 0)
+	wantSent(t, drain(s), "c:3")
+}
+
+func TestPubrecKeepsItsPlaceInTheWindow(t *testing.T) {
+	s := durable(1)
+	id := s.Send(packet.QoS2, nil)
+	s.Acknowledge(packet.TypePubrec, id, 0)
+	if s.Ready() {
+		t.Error("ready before PUBCOMP")
+	}
+	s.Acknowledge(packet.TypePubcomp, id, 0)
+	if !s.Ready() {
+		t.Error("not ready after PUBCOMP")
+	}
+}
+
+func TestQueueKeepsOrderWithQoS0(t *testing.T) {
+	s := durable(1)
+	if s.Overtakes() {
+		t.Error("there is nobody to overtake in an empty queue")
+	}
+	for i, q := range []packet.QoS{packet.QoS1, packet.QoS0, packet.QoS1} {
+		s.Enqueue(named(string('a'+rune(i)), q), nil)
+	}
+	if !s.Overtakes() {
+		t.Error("a message of QoS 0 would overtake another one")
+	}
+	wantSent(t, drain(s), "a:1")
+	s.Acknowledge(packet.TypePuback, 1, 0)
+	wantSent(t, drain(s), "b:0", "c:2")
+	if s.Overtakes() {
+		t.Error("nobody is left to overtake")
+	}
+}
+
+func TestIdentifiersAreNotReusedWhileInFlight(t *testing.T) { // [MQTT-2.2.1-3]
+	s := durable(MaxWindow)
+	stuck := s.Send(packet.QoS1, nil)
+	for range 3 * 65535 {
+		id := s.Send(packet.QoS1, nil)
+		if id == 0 || id == stuck {
+			t.Fatalf("identifier %d was handed out, and %d is in flight", id, stuck)
+		}
+		s.Acknowledge(packet.TypePuback, id, 0)
+	}
+	if _, known := s.Acknowledge(packet.TypePuback, stuck, 0); !known {
+		t.Error("the first message is no longer in flight")
+	}
+}
+
+func TestLargestWindowHasDistinctIdentifiers(t *testing.T) {
+	s := durable(MaxWindow)
+	seen := make(map[uint16]bool, MaxWindow)
+	for s.Ready() {
+		id := s.Send(packet.QoS2, nil)
+		if seen[id] {
+			t.Fatalf("identifier %d twice", id)
+		}
+		seen[id] = true
+	}
+	if len(seen) != MaxWindow {
+		t.Fatalf("%d messages fit, want %d", len(seen), MaxWindow)
+	}
+	for id := range seen {
+		if _, known := s.Acknowledge(packet.TypePubrec, id, 0); !known {
+			t.Fatalf("%d is not known", id)
+		}
+	}
+}
+
+func TestIdleSessionGivesItsWindowBack(t *testing.T) {
+	s := durable(MaxWindow)
+	for range 4000 {
+		s.Send(packet.QoS1, nil)
+	}
+	for id := range uint16(4000) {
+		s.Acknowledge(packet.TypePuback, id+1, 0)
+	}
+	if s.out.slots != nil {
+		t.Errorf("%d slots are kept", len(s.out.slots))
+	}
+	if id := s.Send(packet.QoS1, nil); id != 4001 {
+		t.Errorf("identifier %d, want to go on with 4001", id)
+	}
+}
+
+func TestResumeRepeatsInOrder(t *testing.T) { // [MQTT-4.4.0-1], [MQTT-4.6.0-1]
+	s := durable(10)
+	for i, q := range []packet.QoS{1, 2, 2, 1, 1} {
+		s.Enqueue(named(string('a'+rune(i)), q), nil)
+	}
+	wantSent(t, drain(s), "a:1", "b:2", "c:3", "d:4", "e:5")
+	s.Acknowledge(packet.TypePubrec, 2, 0)
+	s.Acknowledge(packet.TypePuback, 4, 0)
+	s.Enqueue(named("f", packet.QoS1), nil)
+	s.Resume()
+	if s.Ready() {
+		t.Error("ready before everything was sent again")
+	}
+	wantSent(t, drain(s), "a:1 dup", "pubrel:2", "c:3 dup", "e:5 dup", "f:6")
+}
+
+func TestResumeAfterIdentifiersWrapped(t *testing.T) {
+	s := durable(10)
+	s.out.next = 65533
+	for _, name := range []string{"a", "b", "c", "d"} {
+		s.Enqueue(named(name, packet.QoS1), nil)
+	}
+	wantSent(t, drain(s), "a:65534", "b:65535", "c:1", "d:2")
+	s.Resume()
+	wantSent(t, drain(s), "a:65534 dup", "b:65535 dup", "c:1 dup", "d:2 dup")
+}
+
+func TestResumeKeepsToASmallerWindow(t *testing.T) { // [MQTT-3.3.4-9]
+	s := durable(10)
+	for i, q := range []packet.QoS{1, 2, 1, 1} {
+		s.Enqueue(named(string('a'+rune(i)), q), nil)
+	}
+	drain(s)
+	s.Acknowledge(packet.TypePubrec, 2, 0)
+	s.Window = 1
+	s.Resume()
+	wantSent(t, drain(s), "a:1 dup", "pubrel:2")
+	s.Acknowledge(packet.TypePuback, 1, 0)
+	wantSent(t, drain(s))
+	s.Acknowledge(packet.TypePubcomp, 2, 0)
+	wantSent(t, drain(s), "c:3 dup")
+	s.Resume() // the connection ended again
+	wantSent(t, drain(s), "c:3 dup")
+	s.Acknowledge(packet.TypePuback, 3, 0)
+	wantSent(t, drain(s), "d:4 dup")
+}
+
+func TestResumePassesOverWhatWasAcknowledgedEarly(t *testing.T) {
+	s := durable(2)
+	s.Send(packet.QoS1, named("a", packet.QoS1))
+	s.Send(packet.QoS1, named("b", packet.QoS1))
+	s.Resume()
+	s.Acknowledge(packet.TypePuback, 1, 0)
+	wantSent(t, drain(s), "b:2 dup")
+}
+
+func TestBodiesAreKeptOnlyByDurableSessions(t *testing.T) {
+	for _, durable := range []bool{false, true} {
+		s := &Session{Durable: durable, Window: 10}
+		d := named("a", packet.QoS1)
+		s.Enqueue(d, nil)
+		o := next(t, s)
+		done, known := s.Acknowledge(packet.TypePuback, o.ID, 0)
+		if !known || (done == d) != durable {
+			t.Errorf("durable %t: done %v, known %t", durable, done, known)
+		}
+	}
+}
+
+func TestDiscardFreesTheIdentifier(t *testing.T) {
+	s := durable(1)
+	id := s.Send(packet.QoS1, nil)
+	s.Discard(id)
+	s.Discard(id)
+	if !s.Ready() {
+		t.Error("the window is still full")
+	}
+}
+
+func TestEnqueue(t *testing.T) {
+	size := named("x", packet.QoS1).Size()
+	large := func(q packet.QoS) *Delivery {
+		return &Delivery{Message: &Message{Topic: "large", Payload: make([]byte, 10*size)}, QoS: q}
+	}
+	for _, tc := range []struct {
+		name    string
+		limits  Limits
+		d       *Delivery
+		result  Enqueued
+		waiting []string
+	}{
+		{"no limit", Limits{}, named("new", 1), Queued, []string{"a:1", "b:2", "new:3"}},
+		{"room for one more", Limits{QueuedMessages: 3}, named("new", 1), Queued, []string{"a:1", "b:2", "new:3"}},
+		{"full by number: the new one goes", Limits{QueuedMessages: 2}, named("new", 1), QueueFull, []string{"a:1", "b:2"}},
+		{"full by number: the oldest goes", Limits{QueuedMessages: 2, DropOldest: true}, named("new", 1), DroppedOldest, []string{"b:1", "new:2"}},
+		{"full by bytes: the new one goes", Limits{QueuedBytes: 2 * size}, named("x", 1), QueueFull, []string{"a:1", "b:2"}},
+		{"full by bytes: the oldest goes", Limits{QueuedBytes: 2 * size, DropOldest: true}, named("x", 1), DroppedOldest, []string{"b:1", "x:2"}},
+		{"too large for any queue: nothing goes for it", Limits{QueuedBytes: 2 * size, DropOldest: true}, large(1), QueueFull, []string{"a:1", "b:2"}},
+		{"nothing goes for QoS 0", Limits{QueuedMessages: 2, DropOldest: true}, named("new", 0), QueueFull, []string{"a:1", "b:2"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := durable(10)
+			s.Enqueue(named("a", packet.QoS1), nil)
+			s.Enqueue(named("b", packet.QoS1), nil)
+			s.Limits = tc.limits
+			dropped := 0
+			result := s.Enqueue(tc.d, func(*Delivery) { dropped++ })
+			if result != tc.result || (dropped > 0) != (result == DroppedOldest) {
+				t.Errorf("result %v with %d dropped, want %v", result, dropped, tc.result)
+			}
+			wantSent(t, drain(s), tc.waiting...)
+			if n, bytes := s.Queue(); n != 0 || bytes != 0 {
+				t.Errorf("an empty queue of %d messages, %d bytes", n, bytes)
+			}
+		})
+	}
+}
+
+func TestReplayIsNotBoundByTheQueue(t *testing.T) {
+	s := durable(10)
+	s.Limits.QueuedMessages = 1
+	s.Replay(named("a", packet.QoS0))
+	s.Replay(named("b", packet.QoS0))
+	wantSent(t, drain(s), "a:0", "b:0")
+}
+
+func TestLongQueueKeepsOrder(t *testing.T) {
+	s := durable(10)
+	sent := 0
+	for i := range 1000 {
+		s.Enqueue(named(fmt.Sprint(i), packet.QoS0), nil)
+		if i%3 != 0 {
+			if o := next(t, s); o.Delivery.Topic != fmt.Sprint(sent) {
+				t.Fatalf("got %s, want %d", o.Delivery.Topic, sent)
+			}
+			sent++
+		}
+	}
+	if n, _ := s.Queue(); n != 1000-sent {
+		t.Errorf("%d wait, want %d", n, 1000-sent)
+	}
+}
+
+func TestReceiveIsNewOnceUntilReleased(t *testing.T) { // [MQTT-4.3.3-10], [MQTT-4.3.3-12]
+	var s Session
+	if s.Release(7) {
+		t.Error("released what was never received")
+	}
+	for round := range 3 {
+		for _, id := range []uint16{1, 7, 1023, 1024, 65535} {
+			if !s.Receive(id) || s.Receive(id) {
+				t.Fatalf("round %d: %d is not new once", round, id)
+			}
+		}
+		var all []uint16
+		for id := range s.EachReceived {
+			all = append(all, id)
+		}
+		if want := []uint16{1, 7, 1023, 1024, 65535}; !slices.Equal(all, want) || s.Received() != len(want) {
+			t.Fatalf("received %v (%d), want %v", all, s.Received(), want)
+		}
+		for _, id := range all {
+			if !s.Release(id) || s.Release(id) {
+				t.Fatalf("round %d: %d is not released once", round, id)
+			}
+		}
+	}
+}
+
+func TestSubscriptions(t *testing.T) {
+	var s Session
+	if s.Unsubscribe("a") {
+		t.Error("unsubscribed from nothing")
+	}
+	if s.Subscribe(Subscription{Filter: "a", QoS: 1}) || !s.Subscribe(Subscription{Filter: "a", QoS: 2}) {
+		t.Error("the second subscription has to replace the first [MQTT-3.8.4-3]")
+	}
+	if got := s.Subscription("a"); got.QoS != 2 || s.Subscriptions() != 1 {
+		t.Errorf("%+v of %d", got, s.Subscriptions())
+	}
+	if !s.Unsubscribe("a") || s.Subscription("a") != nil {
+		t.Error("the subscription stays")
+	}
+}
+
+func TestSequenceGoesOnAfterRestore(t *testing.T) {
+	s := durable(10)
+	for _, seq := range []uint64{3, 9} {
+		d := named("a", packet.QoS1)
+		d.Seq = seq
+		s.Restore(d)
+	}
+	if got := s.NextSeq(); got != 10 {
+		t.Errorf("next is %d, want 10", got)
+	}
+}

@@ -1,5 +1,5 @@
-// Package password makes and verifies password hashes: bcrypt, argon2id and
-// the PBKDF2-SHA512 that mosquitto_passwd writes.
+// Package password makes and verifies password hashes: bcrypt, argon2id, the
+// PBKDF2-SHA512 that mosquitto_passwd writes, and SCRAM-SHA-256 verifiers.
 //
 // A hash is untrusted input: it may come from another team's Secret. What it
 // asks for, memory, passes, iterations, lengths, is bounded before any work is
@@ -53,18 +53,28 @@ func Validate(hash string) error {
 // Hash returns a new argon2id hash of the password, with a random salt, as a
 // PHC string.
 func Hash(password []byte) (string, error) {
-	switch {
-	case len(password) == 0:
-		return "", ErrEmpty
-	case len(password) > MaxLength:
-		return "", ErrTooLong
+	if err := check(password); err != nil {
+		return "", err
 	}
 	return hashArgon2id(password), nil
+}
+
+func check(password []byte) error {
+	switch {
+	case len(password) == 0:
+		return ErrEmpty
+	case len(password) > MaxLength:
+		return ErrTooLong
+	}
+	return nil
 }
 
 func parse(hash string) (verifier, error) {
 	if err := checkShape(hash); err != nil {
 		return nil, err
+	}
+	if rest, ok := strings.CutPrefix(hash, scramKind); ok {
+		return parseSCRAM(rest)
 	}
 	kind, rest, _ := strings.Cut(hash[1:], "$")
 	switch kind {
@@ -81,7 +91,7 @@ func parse(hash string) (verifier, error) {
 			"make the hash with mosquitto_passwd -H sha512-pbkdf2")
 	}
 	return nil, errors.New("unknown kind of password hash; use bcrypt ($2a$, $2b$, $2y$), " +
-		"argon2id ($argon2id$) or PBKDF2-SHA512 as mosquitto_passwd writes it ($7$)")
+		"argon2id ($argon2id$), PBKDF2-SHA512 as mosquitto_passwd writes it ($7$) or SCRAM-SHA-256$")
 }
 
 // checkShape finds the mistakes that are made when a hash is copied.
@@ -94,6 +104,8 @@ func checkShape(hash string) error {
 	case strings.ContainsFunc(hash, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return errors.New("password hash holds a space, a line break or a character outside of ASCII; " +
 			"give the hash alone")
+	case strings.HasPrefix(hash, scramKind):
+		return nil
 	case hash[0] != '$' && strings.Contains(hash, ":$"):
 		return errors.New("this is a line of a password file; give only the hash, the part after the colon")
 	case hash[0] != '$':

@@ -21,6 +21,7 @@ var vectors = []struct {
 	{"htpasswd -B", "$2y$05$ZFqpouGmTacS0afMPRkgg.W6gSQMHNsqlhKopxCFcR8ecz7B7zNWO", "correct horse"},
 	{"htpasswd -B of UTF-8", "$2y$04$4mOtpQ/UbQFourD1Ln0/rua3FE3.u2.NIyoYZ..BN8HFaDY1jHw/2", "pässwörd"},
 	{"htpasswd -B of 72 bytes", "$2y$04$/5uibEi6jqtwHDW3ZljrBeKUP1vt80rX3YwaxpW1BPmxe4sqPNVZW", strings.Repeat("x", 72)},
+	{"the example of RFC 7677", "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=", "pencil"},
 	{"crypt 2b", "$2b$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2", "correct horse"},
 	{"crypt 2a", "$2a$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2", "correct horse"},
 }

@@ -503,7 +503,7 @@ type Retained struct {
 
 // Persistence is the volume of a broker pod.
 //
-// +kubebuilder:validation:XValidation:rule="self.enabled == oldSelf.enabled && (!has(self.size) || !has(oldSelf.size) || quantity(string(self.size)) == quantity(string(oldSelf.size))) && has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",message="enabled, size and storageClassName are those of a volume that exists: set them back, or create another Broker"
+// +kubebuilder:validation:XValidation:rule="(!has(self.enabled) || self.enabled) == (!has(oldSelf.enabled) || oldSelf.enabled) && (!has(self.size) || !has(oldSelf.size) || quantity(string(self.size)) == quantity(string(oldSelf.size))) && has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",message="enabled, size and storageClassName are those of a volume that exists: set them back, or create another Broker"
 type Persistence struct {
 	// Keeps sessions and messages on a PersistentVolume. false: they end with the
 	// pod. Default: true.

@@ -4,11 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
-	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -25,24 +21,21 @@ const (
 	indexSecret = "secret"
 )
 
-// CacheOptions limits the cache to what the operator made, of Kubernetes' own
-// kinds, and to bare metadata of Secrets and namespaces.
+// CacheOptions limits the cache to what the operator made, except of its own
+// kinds, and to bare metadata of Secrets and namespaces. Children's kinds are
+// limited by default, not by name: that of cert-manager may not exist yet.
 func CacheOptions() cache.Options {
-	ours := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{resource.LabelManagedBy: resource.ManagedBy})}
-	bare := cache.ByObject{Transform: stripMetadata}
+	all := cache.ByObject{Label: labels.Everything()}
+	bare := cache.ByObject{Label: labels.Everything(), Transform: stripMetadata}
 	return cache.Options{
-		DefaultTransform: cache.TransformStripManagedFields(),
+		DefaultLabelSelector: labels.SelectorFromSet(labels.Set{resource.LabelManagedBy: resource.ManagedBy}),
+		DefaultTransform:     cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
-			&appsv1.StatefulSet{}:           ours,
-			&corev1.Service{}:               ours,
-			&corev1.ConfigMap{}:             ours,
-			&corev1.ServiceAccount{}:        ours,
-			&corev1.Pod{}:                   ours,
-			&policyv1.PodDisruptionBudget{}: ours,
-			&networkingv1.NetworkPolicy{}:   ours,
-			&certmanagerv1.Certificate{}:    ours,
-			&corev1.Secret{}:                bare,
-			&corev1.Namespace{}:             bare,
+			&v1alpha1.Broker{}:   all,
+			&v1alpha1.MQTTUser{}: all,
+			&v1alpha1.TopicACL{}: all,
+			&corev1.Secret{}:     bare,
+			&corev1.Namespace{}:  bare,
 		},
 	}
 }

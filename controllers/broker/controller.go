@@ -74,7 +74,10 @@ type Reconciler struct {
 //+kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch;create;patch;delete
 //+kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=get;list;watch;create;patch;delete
 //+kubebuilder:rbac:groups=cert-manager.io,resources=certificates,verbs=get;list;watch;create;patch;delete
-//+kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+//+kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
+
+// The lease of the leader election, in the operator's namespace.
+//+kubebuilder:rbac:groups=coordination.k8s.io,namespace=godwit-system,resources=leases,verbs=get;create;update;patch
 
 // Reconcile brings one Broker nearer to its spec.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Result, err error) {

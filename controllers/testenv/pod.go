@@ -1,0 +1,163 @@
+package testenv
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/godwit-mqtt/godwit/api/v1alpha1"
+	admin "github.com/godwit-mqtt/godwit/broker/admin/client"
+	"github.com/godwit-mqtt/godwit/broker/config"
+	"github.com/godwit-mqtt/godwit/controllers/resource"
+)
+
+// Pod is a broker pod that a kubelet might have started. Its admin endpoint is
+// real, and enforces the mounted files as soon as they change, unless it is
+// told otherwise.
+type Pod struct {
+	env    *Env
+	broker types.NamespacedName
+	name   types.NamespacedName
+
+	mu     sync.Mutex
+	status admin.Status
+	held   bool
+}
+
+// RunPod waits for the StatefulSet of a Broker, and runs its first pod.
+func (e *Env) RunPod(t *testing.T, b *v1alpha1.Broker) *Pod {
+	t.Helper()
+	p := &Pod{env: e, broker: client.ObjectKeyFromObject(b)}
+	set := &appsv1.StatefulSet{}
+	e.Eventually(t, func() error { return e.Client.Get(t.Context(), p.broker, set) })
+	address := p.serve(t)
+
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: b.Name + "-0", Namespace: b.Namespace, Labels: set.Spec.Template.Labels,
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(set, appsv1.SchemeGroupVersion.WithKind("StatefulSet"))},
+		},
+		Spec: set.Spec.Template.Spec,
+	}
+	pod.Spec.Volumes = nil
+	pod.Spec.Containers[0].VolumeMounts = nil
+	e.Create(t, pod)
+	p.name = client.ObjectKeyFromObject(pod)
+	pod.Status = corev1.PodStatus{
+		Phase: corev1.PodRunning, PodIP: address, PodIPs: []corev1.PodIP{{IP: address}},
+		ContainerStatuses: []corev1.ContainerStatus{{
+			Name: resource.ContainerName, ContainerID: "test://" + pod.Name, Ready: true,
+			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}},
+		}},
+	}
+	if err := e.Client.Status().Update(t.Context(), pod); err != nil {
+		t.Fatal("run pod:", err)
+	}
+	p.RollOut(t)
+	return p
+}
+
+// RollOut says of the StatefulSet what its controller would, once its pod is of
+// the newest kind.
+func (p *Pod) RollOut(t *testing.T) {
+	t.Helper()
+	set := &appsv1.StatefulSet{}
+	p.env.Eventually(t, func() error {
+		if err := p.env.Client.Get(t.Context(), p.broker, set); err != nil {
+			return err
+		}
+		set.Status = appsv1.StatefulSetStatus{
+			ObservedGeneration: set.Generation, Replicas: 1, ReadyReplicas: 1, UpdatedReplicas: 1, CurrentReplicas: 1, AvailableReplicas: 1,
+		}
+		return p.env.Client.Status().Update(t.Context(), set)
+	})
+}
+
+// Hold keeps the pod at what it enforces now, with the reason that it would
+// give; Release lets it follow its files again.
+func (p *Pod) Hold(reason string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held, p.status.Error = true, reason
+}
+
+// Release ends Hold.
+func (p *Pod) Release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held, p.status.Error = false, ""
+}
+
+// Object reads the pod.
+func (p *Pod) Object(t *testing.T) *corev1.Pod {
+	t.Helper()
+	pod := &corev1.Pod{}
+	if err := p.env.Client.Get(t.Context(), p.name, pod); err != nil {
+		t.Fatal(err)
+	}
+	return pod
+}
+
+// serve runs the admin endpoint on an address of its own, which it returns. All
+// of 127.0.0.0/8 is this machine; other tests take addresses of it as well.
+func (p *Pod) serve(t *testing.T) string {
+	t.Helper()
+	for range 10 {
+		address := fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254)) //nolint:gosec // no secret
+		var lc net.ListenConfig
+		listener, err := lc.Listen(t.Context(), "tcp", net.JoinHostPort(address, strconv.Itoa(resource.AdminPort)))
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		if err != nil {
+			t.Fatal("run the admin endpoint:", err)
+		}
+		server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: p, ReadHeaderTimeout: time.Second}}
+		server.Start()
+		t.Cleanup(server.Close)
+		return address
+	}
+	t.Fatal("run the admin endpoint: no address is free")
+	return ""
+}
+
+// ServeHTTP answers what a broker would.
+func (p *Pod) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.held {
+		revision, err := p.mounted(r)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		p.status.Revision = revision
+	}
+	_ = json.NewEncoder(w).Encode(p.status)
+}
+
+// mounted is the revision of the files that the pod mounts.
+func (p *Pod) mounted(r *http.Request) (string, error) {
+	b := &v1alpha1.Broker{ObjectMeta: metav1.ObjectMeta{Name: p.broker.Name, Namespace: p.broker.Namespace}}
+	settings, access := &corev1.ConfigMap{}, &corev1.Secret{}
+	err := errors.Join(
+		p.env.Client.Get(r.Context(), types.NamespacedName{Namespace: b.Namespace, Name: resource.SettingsName(b)}, settings),
+		p.env.Client.Get(r.Context(), types.NamespacedName{Namespace: b.Namespace, Name: resource.AccessName(b)}, access),
+	)
+	return config.Revision([]byte(settings.Data[config.SettingsFile]), access.Data[config.AccessFile]), err
+}

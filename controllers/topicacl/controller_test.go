@@ -1,0 +1,104 @@
+package topicacl_test
+
+import (
+	"os"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/godwit-mqtt/godwit/api/v1alpha1"
+	"github.com/godwit-mqtt/godwit/controllers/testenv"
+)
+
+var env *testenv.Env
+
+func TestMain(m *testing.M) {
+	os.Exit(testenv.Main(m, func(e *testenv.Env) { env = e }))
+}
+
+func rejected(reason, message string) []testenv.Expect {
+	return []testenv.Expect{
+		{Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionFalse, Reason: reason, Message: message},
+		{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: reason},
+	}
+}
+
+func TestAnACLMayComeBeforeItsBrokerAndItsUsers(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t, nil)
+	acl := testenv.ACL(ns, "devices", "edge", "dev", "telemetry/%u/#", func(a *v1alpha1.TopicACL) {
+		a.Spec.Subjects = append(a.Spec.Subjects, v1alpha1.Subject{
+			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"fleet": "eu"}},
+		})
+	})
+	env.Create(t, acl)
+	env.WaitFor(t, acl, rejected(v1alpha1.ReasonBrokerNotFound, "")...)
+
+	b := testenv.Broker(ns, "edge")
+	env.Create(t, b)
+	pod := env.RunPod(t, b)
+	env.WaitFor(t, acl, testenv.Ready)
+	if acl.Status.MatchedUsers != 0 {
+		t.Errorf("%d users match before there is one", acl.Status.MatchedUsers)
+	}
+
+	fleet := func(u *v1alpha1.MQTTUser) { u.Labels = map[string]string{"fleet": "eu"} }
+	env.Create(t,
+		testenv.Secret(ns, "dev", "password", "one"), testenv.User(ns, "dev", "edge", fleet),
+		testenv.Secret(ns, "truck", "password", "two"), testenv.User(ns, "truck", "edge", fleet),
+		testenv.Secret(ns, "other", "password", "three"), testenv.User(ns, "other", "edge"),
+	)
+	env.Eventually(t, func() error {
+		env.WaitFor(t, acl, testenv.Ready)
+		if acl.Status.MatchedUsers != 2 {
+			return errMatched(acl.Status.MatchedUsers)
+		}
+		return nil
+	})
+
+	pod.Hold("")
+	testenv.Update(t, env, acl, func(a *v1alpha1.TopicACL) { a.Spec.Rules[0].Topics = []string{"other/%u"} })
+	env.WaitFor(t, acl, testenv.Expect{Type: v1alpha1.ConditionProgrammed, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonApplying})
+	pod.Release()
+	env.WaitFor(t, acl, testenv.Ready)
+}
+
+type errMatched int32
+
+func (errMatched) Error() string { return "another number of users matches" }
+
+func TestABadFilterIsNamed(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t, nil)
+	env.Create(t, testenv.Broker(ns, "edge"))
+	for name, filter := range map[string]string{"hash": "a/#/b", "plus": "a+/b", "placeholder": "a/x%u", "share": "$share/g"} {
+		acl := testenv.ACL(ns, name, "edge", "dev", filter)
+		env.Create(t, acl)
+		env.WaitFor(t, acl, rejected(v1alpha1.ReasonInvalidRule, "spec.rules[0].topics[0]")...)
+	}
+}
+
+func TestACLsNeedTheConsentOfTheBrokerToo(t *testing.T) {
+	t.Parallel()
+	home, abroad := env.Namespace(t, nil), env.Namespace(t, nil)
+	b := testenv.Broker(home, "edge")
+	env.Create(t, b)
+	acl := testenv.ACL(abroad, "mine", "edge", "dev", "#", func(a *v1alpha1.TopicACL) { a.Spec.BrokerRef.Namespace = home })
+	env.Create(t, acl)
+	env.WaitFor(t, acl, rejected(v1alpha1.ReasonNotAllowedByBroker, abroad)...)
+	testenv.Update(t, env, b, func(b *v1alpha1.Broker) { b.Spec.AllowedUsers.Namespaces.From = v1alpha1.FromAll })
+	env.WaitFor(t, acl, testenv.Expect{Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionTrue})
+}
+
+func TestAnACLMayTurnToAnotherBroker(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t, nil)
+	b := testenv.Broker(ns, "edge")
+	env.Create(t, b)
+	env.RunPod(t, b)
+	acl := testenv.ACL(ns, "mine", "edge", "dev", "#")
+	env.Create(t, acl)
+	env.WaitFor(t, acl, testenv.Ready)
+	testenv.Update(t, env, acl, func(a *v1alpha1.TopicACL) { a.Spec.BrokerRef.Name = "core" })
+	env.WaitFor(t, acl, rejected(v1alpha1.ReasonBrokerNotFound, "core")...)
+}

@@ -99,10 +99,11 @@ func (s *Server) prepare(wanted []config.Listener) (changes []change, err error)
 	return changes, nil
 }
 
-// portAt returns the open port of l's address.
+// portAt returns the open port of l's address. One whose number the kernel chose
+// is known by its name.
 func (s *Server) portAt(l *config.Listener) *port {
 	for _, p := range s.ports {
-		if have := p.settings.Load(); l.Port != 0 && have.Port == l.Port && have.Address == l.Address {
+		if have := p.settings.Load(); have.Port == l.Port && have.Address == l.Address && (l.Port != 0 || have.Name == l.Name) {
 			return p
 		}
 	}

@@ -21,6 +21,7 @@ const (
 	stateProxy     connState = iota // a PROXY protocol header comes first
 	stateHandshake                  // TLS
 	stateConnect                    // the next packet has to be CONNECT
+	stateExchange                   // CONNECT is answered after an exchange of AUTH
 	stateAuth                       // CONNECT is being judged
 	stateOpen
 	stateLingering // ended by the server, which waits for the client to see it
@@ -55,9 +56,10 @@ type conn struct {
 	limits     connLimits
 	quota      *quota
 	aliases    []string // by topic alias, from 1
-	connecting []byte   // body of the CONNECT that is being judged
-	assigned   bool     // the server chose the client identifier
-	waiting    int      // answers that wait for a commit
+	enhanced   *enhanced
+	connecting []byte // body of the CONNECT that is being judged
+	assigned   bool   // the server chose the client identifier
+	waiting    int    // answers that wait for a commit
 
 	pending   atomic.Int64 // bytes in out
 	congested atomic.Bool  // messages wait for pending to shrink

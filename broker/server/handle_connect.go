@@ -47,7 +47,7 @@ func (c *conn) vet(p *packet.Connect) (packet.ReasonCode, error) {
 	case len(p.ClientID) == 0 && p.Version == packet.V31,
 		len(p.ClientID) == 0 && p.Version == packet.V311 && !p.CleanStart: // [MQTT-3.1.3-8]
 		return packet.ReasonClientIdentifierNotValid, errors.New("the client identifier is empty")
-	case p.Properties.Has(packet.PropAuthMethod):
+	case p.Properties.Has(packet.PropAuthMethod) && string(p.Properties.AuthMethod) != auth.MethodSCRAM: // [MQTT-4.12.0-1]
 		return packet.ReasonBadAuthenticationMethod, errors.New("the authentication method is not supported")
 	case !p.HasWill:
 		return packet.ReasonSuccess, nil
@@ -78,10 +78,14 @@ func (c *conn) authenticate(p *packet.Connect, body []byte) {
 	if c.assigned = len(p.ClientID) == 0; c.assigned {
 		p.ClientID = assignClientID() // [MQTT-3.1.3-6]
 	}
+	if p.Properties.Has(packet.PropAuthMethod) {
+		c.beginExchange(p, body)
+		return
+	}
 	cred := c.credentials(p)
 	access := c.server.access.Load()
 	if who, ok := c.server.authenticator.Cached(access, cred); ok {
-		c.admit(p, who)
+		c.admit(p, who, nil)
 		return
 	}
 	c.connecting = append([]byte(nil), body...)
@@ -144,16 +148,20 @@ func (c *conn) verified(who auth.Principal, clientID string, err error) {
 		return
 	}
 	p.ClientID = []byte(clientID)
-	c.admit(&p, who)
+	c.admit(&p, who, nil)
 	if c.state == stateOpen {
 		c.resume()
 	}
 }
 
 // admit gives an authenticated client its session. Nothing else is handled until
-// the session is stored and CONNACK is on its way [MQTT-3.2.0-1].
-func (c *conn) admit(p *packet.Connect, who auth.Principal) {
+// the session is stored and CONNACK is on its way [MQTT-3.2.0-1]. proof is the
+// server's part of an enhanced authentication.
+func (c *conn) admit(p *packet.Connect, who auth.Principal, proof []byte) {
 	req, ack := c.terms(p, who)
+	if c.enhanced != nil {
+		setAuth(&ack.Properties, proof)
+	}
 	w := c.loop.worker
 	sub, present, reason := w.Connect(req)
 	if reason.IsError() {

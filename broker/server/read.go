@@ -84,7 +84,7 @@ func (c *conn) keep(rest []byte) {
 // handleAll handles the complete packets in data and returns how many bytes they
 // took. It stops where the connection ends or is paused.
 func (c *conn) handleAll(data []byte) (n int) {
-	for !c.held && (c.state == stateOpen || c.state == stateConnect) {
+	for c.handles() {
 		frame, body, h, err := c.next(data[n:])
 		if err != nil {
 			c.fail(err)
@@ -101,6 +101,11 @@ func (c *conn) handleAll(data []byte) (n int) {
 		}
 	}
 	return n
+}
+
+// handles reports whether packets are handled at the moment.
+func (c *conn) handles() bool {
+	return !c.held && (c.state == stateOpen || c.state == stateConnect || c.state == stateExchange)
 }
 
 // next cuts the first packet out of data; frame is nil if it is not complete.
@@ -131,8 +136,11 @@ func (c *conn) next(data []byte) (frame, body []byte, h packet.Header, err error
 
 // handle does what a packet asks for. An error ends the connection.
 func (c *conn) handle(h packet.Header, frame, body []byte) error {
-	if c.state == stateConnect {
+	switch c.state {
+	case stateConnect:
 		return c.handleFirst(h, body)
+	case stateExchange:
+		return c.handleExchange(h, body)
 	}
 	switch h.Type {
 	case packet.TypePublish:
@@ -149,6 +157,8 @@ func (c *conn) handle(h packet.Header, frame, body []byte) error {
 		return c.handlePingreq(body)
 	case packet.TypeDisconnect:
 		return c.handleDisconnect(body)
+	case packet.TypeAuth:
+		return c.handleAuth(body)
 	case packet.TypeConnect: // [MQTT-3.1.0-2]
 		return &packet.Error{Type: h.Type, Reason: packet.ReasonProtocolError, Detail: "a second CONNECT"}
 	default:

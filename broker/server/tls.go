@@ -176,7 +176,7 @@ func (t *tlsStream) own() {
 
 // decrypt handles the plaintext of the records that have arrived.
 func (c *conn) decrypt() {
-	for !c.held && (c.state == stateConnect || c.state == stateOpen) {
+	for c.handles() {
 		buf, have := c.gather()
 		n, err := c.tls.open(buf[have:])
 		if n > 0 {

@@ -77,7 +77,7 @@ func (s *story) changePassword(t *testing.T) {
 		t.Errorf("want it within %s", promise)
 	}
 	s.broker.mustPublish(t, dashboard.with(changed), "news/today", "by the new password", "-q", "1")
-	s.broker.publish(t, dashboard, "news/today", "by the old password").mustFail(t, "not authori")
+	s.mustRefuse(t, dashboard, "5")
 	dashboard.password = changed
 	s.witness.mustBeThere(t, s.broker, 0)
 }

@@ -95,8 +95,8 @@ type subscription struct{ *process }
 // subscribe runs mosquitto_sub over TLS, and waits until the broker has granted the subscription.
 func (b *broker) subscribe(t *testing.T, l login, filter string, qos int, flags ...string) subscription {
 	t.Helper()
-	args := append(b.subscribeArguments(l, filter, qos), flags...)
-	s := subscription{start(t, "mosquitto_sub", args...)}
+	args := append([]string{"-oL", "mosquitto_sub"}, b.subscribeArguments(l, filter, qos)...)
+	s := subscription{start(t, "stdbuf", append(args, flags...)...)} // lines as they come
 	s.await(t, patience, "the subscription is granted", containing("Subscribed (mid: 1): "+strconv.Itoa(qos)))
 	return s
 }

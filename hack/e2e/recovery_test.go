@@ -12,14 +12,12 @@ import (
 // restartOperator replaces the operator's pod. The new one goes through everything, and finds
 // nothing to do.
 func (s *story) restartOperator(t *testing.T) {
-	before := s.children(t)
+	before := s.versions(t)
 	deployment := "deployment/" + s.deployment(t)
 	s.do(t, "rollout", "restart", "--namespace", s.systemNS, deployment)
 	s.do(t, "rollout", "status", "--namespace", s.systemNS, deployment, "--timeout=2m")
-	s.apply(t, namespace, lateUser) // whom only the new operator can program
-	s.awaitReady(t, namespace, 2*time.Minute, "mqttuser/late")
-	compareChildren(t, before, s.children(t))
-	s.do(t, "delete", "--namespace", namespace, "mqttuser/late")
+	s.programLateUser(t) // which only the new operator can do
+	compareVersions(t, before, s.versions(t))
 	s.witness.mustBeThere(t, s.broker, 0)
 }
 

@@ -17,6 +17,7 @@ LOCAL_KUBECONFIG = $(shell $(LOCAL_CLUSTER) kubeconfig)
 KUBECTL = $(shell $(TOOL) kubectl) --kubeconfig=$(LOCAL_KUBECONFIG)
 HELM = $(shell $(TOOL) helm) --kubeconfig=$(LOCAL_KUBECONFIG)
 
+CHART ?= charts/godwit
 RELEASE ?= godwit
 RELEASE_NAMESPACE ?= godwit-system
 HELM_FLAGS ?=
@@ -54,7 +55,7 @@ image-load: image ## Import the image into the local cluster.
 .PHONY: deploy
 deploy: cluster image-load ## Install or upgrade the operator on the local cluster, from this source.
 	@ref=$$(cat $(IMAGE_REF)); set -x; \
-	$(HELM) upgrade --install $(RELEASE) charts/godwit \
+	$(HELM) upgrade --install $(RELEASE) $(CHART) \
 		--namespace $(RELEASE_NAMESPACE) --create-namespace --wait --timeout 5m \
 		--set image.repository=$${ref%:*},image.tag=$${ref##*:},image.pullPolicy=IfNotPresent $(HELM_FLAGS)
 

@@ -105,7 +105,7 @@ build() {
     # shellcheck disable=SC2064  # expanded now: the trap outlives the local variable
     trap "rm -rf '$tmp'" EXIT
     (cd "$tools/$(module "$name")" &&
-      nice go build -trimpath -ldflags "$(linkflags "$name")" -o "$tmp/$name" "$(package "$name")") >&2
+      nice go build -trimpath -ldflags "$(linkflags "$name")" -o "$tmp/$name" "$(package "$name")") >&2 {lock}>&-
     publish "$tmp" "$dir"
     trap - EXIT
   fi

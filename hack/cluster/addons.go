@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -67,17 +68,22 @@ func (c *cluster) addonManifests(ctx context.Context) (string, error) {
 
 // certManagerCRDs reads the CRDs from the very module version that the controllers are built from.
 func (c *cluster) certManagerCRDs(ctx context.Context) ([]string, error) {
-	dir, err := output(ctx, "", "go", "-C", c.script("hack/tools/cert-manager"), "list", "-mod=readonly", "-m", "-f", "{{.Dir}}",
+	// The binaries may come from a cache on a machine that has not got the module.
+	out, err := output(ctx, "", "go", "-C", c.script("hack/tools/cert-manager"), "mod", "download", "-json",
 		"github.com/cert-manager/cert-manager")
 	if err != nil {
 		return nil, err
 	}
-	paths, err := filepath.Glob(filepath.Join(strings.TrimSpace(dir), "deploy/crds/*.yaml"))
+	var module struct{ Dir string }
+	if err := json.Unmarshal([]byte(out), &module); err != nil {
+		return nil, err
+	}
+	paths, err := filepath.Glob(filepath.Join(module.Dir, "deploy/crds/*.yaml"))
 	if err != nil {
 		return nil, err
 	}
 	if len(paths) == 0 {
-		return nil, fmt.Errorf("none in %s", strings.TrimSpace(dir))
+		return nil, fmt.Errorf("none in %q", module.Dir)
 	}
 	var crds []string
 	for _, path := range paths {

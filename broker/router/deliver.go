@@ -205,14 +205,6 @@ func (w *Worker) Receive(s *Subscriber, id uint16) (isNew bool) {
 	return isNew
 }
 
-// Received returns the number of QoS 2 messages that the client has not
-// released.
-func (s *Subscriber) Received() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.session.Received()
-}
-
 // Release takes a PUBREL; see session.Session.Release.
 func (w *Worker) Release(s *Subscriber, id uint16) (known bool) {
 	s.mu.Lock()

@@ -60,6 +60,7 @@ type conn struct {
 	connecting []byte // body of the CONNECT that is being judged
 	assigned   bool   // the server chose the client identifier
 	waiting    int    // answers that wait for a commit
+	unanswered int    // messages of QoS 1 and 2 from the client that are not acknowledged to their end
 
 	pending   atomic.Int64 // bytes in out
 	congested atomic.Bool  // messages wait for pending to shrink
@@ -77,6 +78,9 @@ type conn struct {
 // connLimits of a connection, fixed at CONNECT.
 type connLimits struct {
 	maxPacket        int // bytes that it may send in one packet
+	maxPacketSent    int // bytes that it takes in one packet; 0 is no limit
+	maxQoS           packet.QoS
+	receiveMax       int
 	maxSubscriptions int
 	problemInfo      bool // reason strings are welcome [MQTT-3.1.2-29]
 	topicAliasMax    int
@@ -239,10 +243,17 @@ func (c *conn) Kick(reason packet.ReasonCode, why string) {
 	c.loop.post(func() { c.disconnect(reason, why) })
 }
 
-// send writes a packet of the server's to the client.
+// send writes a packet of the server's to the client, unless it is larger than
+// the client takes [MQTT-3.1.2-24].
 func (c *conn) send(frame []byte) {
 	c.loop.reply = frame
-	c.Write(c.loop.worker, frame)
+	if c.fits(len(frame)) {
+		c.Write(c.loop.worker, frame)
+	}
+}
+
+func (c *conn) fits(size int) bool {
+	return c.limits.maxPacketSent == 0 || size <= c.limits.maxPacketSent
 }
 
 // fail ends the connection of a client that broke the protocol: with the reason
@@ -276,6 +287,9 @@ func (c *conn) disconnect(reason packet.ReasonCode, why string) {
 		if why != "" && c.limits.problemInfo {
 			p.Properties.ReasonString = []byte(why)
 			p.Properties.Set(packet.PropReasonString)
+		}
+		if !c.fits(p.Size(c.version)) { // [MQTT-3.14.2-3]
+			p.Properties.Unset(packet.PropReasonString)
 		}
 		c.send(p.Append(c.loop.reply[:0], c.version))
 	}

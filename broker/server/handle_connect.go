@@ -53,8 +53,8 @@ func (c *conn) vet(p *packet.Connect) (packet.ReasonCode, error) {
 		return packet.ReasonSuccess, nil
 	case p.Will.QoS > packet.QoS(*settings.MQTT.MaxQoS): // [MQTT-3.2.2-12]
 		return packet.ReasonQoSNotSupported, errors.New("the QoS of the will is above the maximum")
-	case topic.ValidateName(p.Will.Topic) != nil:
-		return packet.ReasonTopicNameInvalid, errors.New("the will topic is not a valid topic name")
+	case topic.ValidateName(p.Will.Topic) != nil || !responseTopicValid(&p.Will.Properties):
+		return packet.ReasonTopicNameInvalid, errors.New("the will topic or its response topic is not a valid topic name")
 	case !payloadValid(&p.Will.Properties, p.Will.Payload):
 		return packet.ReasonPayloadFormatInvalid, errors.New("the will payload is not UTF-8 as it claims")
 	}
@@ -213,10 +213,12 @@ func (c *conn) terms(p *packet.Connect, who auth.Principal) (*router.Connect, *p
 	}
 	req.Limits.DropOldest = req.Overflow == router.DropOldest
 	c.limits.maxPacket = int(m.MaxPacketSize)
+	c.limits.maxQoS = packet.QoS(*m.MaxQoS)
+	c.limits.receiveMax = m.ReceiveMaximum
 	c.limits.maxSubscriptions = m.MaxSubscriptionsPerClient
 	c.limits.full = m.MaxQueuedBytes
 	c.applyUserLimits(who, req)
-	c.patience = uint32(p.KeepAlive) + uint32(p.KeepAlive)/2
+	c.patience = patience(p.KeepAlive)
 	if p.HasWill {
 		req.Will, req.WillDelay = willOf(&p.Will, c.loop.worker.Now)
 	}
@@ -244,9 +246,10 @@ func (c *conn) terms5(p *packet.Connect, req *router.Connect, ack *packet.Connac
 	}
 	if asked.Has(packet.PropMaximumPacketSize) {
 		req.MaxPacket = int(asked.MaximumPacketSize)
+		c.limits.maxPacketSent = req.MaxPacket
 	}
 	if longest := uint16(min(time.Duration(m.KeepAliveMax)/time.Second, 1<<16-1)); longest > 0 && (p.KeepAlive == 0 || p.KeepAlive > longest) {
-		c.patience = uint32(longest) + uint32(longest)/2 // [MQTT-3.2.2-21]
+		c.patience = patience(longest) // [MQTT-3.2.2-21]
 		out.ServerKeepAlive = longest
 		out.Set(packet.PropServerKeepAlive)
 	}

@@ -16,8 +16,9 @@ func (c *conn) handlePingreq(body []byte) error {
 	return nil
 }
 
-// handleDisconnect ends the connection as the client wishes. The will is
-// deleted, unless the client asks for it [MQTT-3.14.4-3].
+// handleDisconnect ends the connection as the client wishes. The will is deleted
+// by a normal end alone, and published after any other reason [MQTT-3.1.2-8],
+// [MQTT-3.14.4-3].
 func (c *conn) handleDisconnect(body []byte) error {
 	var p packet.Disconnect
 	if err := p.Decode(c.version, body); err != nil {
@@ -27,7 +28,7 @@ func (c *conn) handleDisconnect(body []byte) error {
 	if err != nil {
 		return err
 	}
-	c.loop.worker.Disconnect(c.subscriber, c, p.Reason != packet.ReasonDisconnectWithWill, expiry)
+	c.loop.worker.Disconnect(c.subscriber, c, p.Reason == packet.ReasonNormalDisconnection, expiry)
 	c.close()
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/godwit-mqtt/godwit/broker/metrics"
 	"github.com/godwit-mqtt/godwit/broker/packet"
+	"github.com/godwit-mqtt/godwit/broker/topic"
 )
 
 // handlePublish takes an application message.
@@ -32,12 +33,12 @@ func (c *conn) handlePublish(flags byte, frame, body []byte) error {
 
 // vetPublish judges p by itself, and puts the topic in place of an alias.
 func (c *conn) vetPublish(p *packet.Publish) error {
-	if p.QoS > c.server.maxQoS() { // [MQTT-3.2.2-11]
+	if p.QoS > c.limits.maxQoS { // [MQTT-3.2.2-11]
 		return publishError(packet.ReasonQoSNotSupported, "the QoS is above the server's maximum")
 	}
-	if c.version != packet.V5 || p.Properties.Empty() {
-		if len(p.Topic) == 0 {
-			return publishError(packet.ReasonTopicNameInvalid, "the topic name is empty")
+	if p.Properties.Empty() {
+		if len(p.Topic) == 0 { // [MQTT-4.7.3-1]
+			return publishError(packet.ReasonProtocolError, "the topic name is empty")
 		}
 		return nil
 	}
@@ -47,7 +48,14 @@ func (c *conn) vetPublish(p *packet.Publish) error {
 	if !payloadValid(&p.Properties, p.Payload) {
 		return publishError(packet.ReasonPayloadFormatInvalid, "the payload is not UTF-8 as it claims")
 	}
+	if !responseTopicValid(&p.Properties) { // [MQTT-3.3.2-14]
+		return publishError(packet.ReasonProtocolError, "the response topic is not a valid topic name")
+	}
 	return c.resolveAlias(p)
+}
+
+func responseTopicValid(p *packet.Properties) bool {
+	return !p.Has(packet.PropResponseTopic) || topic.ValidateName(p.ResponseTopic) == nil
 }
 
 // payloadValid checks the claim of a payload format indicator.
@@ -98,6 +106,9 @@ func publishFault(reason packet.ReasonCode) error {
 }
 
 func (c *conn) publishQoS1(p *packet.Publish, frame []byte) error {
+	if err := c.takeQuota(); err != nil {
+		return err
+	}
 	id := p.ID
 	reason := c.loop.worker.Publish(&c.publisher, p, frame)
 	if err := publishFault(reason); err != nil {
@@ -115,18 +126,41 @@ func (c *conn) publishQoS2(p *packet.Publish, frame []byte) error {
 		c.acknowledge(packet.TypePubrec, id, packet.ReasonSuccess)
 		return nil
 	}
-	if c.version == packet.V5 && c.subscriber.Received() > c.server.settings().MQTT.ReceiveMaximum {
-		return publishError(packet.ReasonReceiveMaximumExceeded, "more messages in flight than the receive maximum allows")
+	err := c.takeQuota()
+	reason := packet.ReasonReceiveMaximumExceeded
+	if err == nil {
+		reason = w.Publish(&c.publisher, p, frame)
+		err = publishFault(reason)
 	}
-	reason := w.Publish(&c.publisher, p, frame)
-	if err := publishFault(reason); err != nil {
+	if err != nil || reason.IsError() && c.version == packet.V5 {
+		w.Release(c.subscriber, id) // it was not taken, and no PUBREL follows
+	}
+	if err != nil {
 		return err
-	}
-	if reason.IsError() && c.version == packet.V5 {
-		w.Release(c.subscriber, id) // no PUBREL follows a failure
 	}
 	c.acknowledge(packet.TypePubrec, id, reason)
 	return nil
+}
+
+// takeQuota counts a message of QoS 1 or 2 against the receive maximum that the
+// client was told [MQTT-3.3.4-7]. It counts until its last acknowledgement is
+// sent.
+func (c *conn) takeQuota() error {
+	if c.version == packet.V5 && c.unanswered >= c.limits.receiveMax {
+		return publishError(packet.ReasonReceiveMaximumExceeded, "more messages in flight than the receive maximum allows")
+	}
+	c.unanswered++
+	return nil
+}
+
+// answered takes back what takeQuota counted, if t and reason end an exchange.
+// What the client releases from an earlier connection was not counted.
+func (c *conn) answered(t packet.Type, reason packet.ReasonCode) {
+	ends := t == packet.TypePuback || t == packet.TypePubrec && reason.IsError() ||
+		t == packet.TypePubcomp && !reason.IsError()
+	if ends && c.unanswered > 0 {
+		c.unanswered--
+	}
 }
 
 // acknowledge answers a PUBLISH when it is safe. MQTT 3 has no way to refuse
@@ -159,6 +193,7 @@ func (c *conn) unstored(t packet.Type, id uint16) {
 }
 
 func (c *conn) sendAck(t packet.Type, id uint16, reason packet.ReasonCode) {
+	c.answered(t, reason)
 	if c.version != packet.V5 || reason == packet.ReasonSuccess {
 		c.send(packet.AppendAck(c.loop.reply[:0], t, id))
 		return

@@ -33,6 +33,15 @@ func (c *conn) look() {
 	}
 }
 
+// patience is one and a half times a keep alive, in ticks: never less, so that
+// the tick under way does not count [MQTT-3.1.2-22]. 0 is no bound.
+func patience(keepAlive uint16) uint32 {
+	if keepAlive == 0 {
+		return 0
+	}
+	return (3*uint32(keepAlive)+1)/2 + 1
+}
+
 // silence returns how many seconds the client may yet be silent.
 func (c *conn) silence() uint32 {
 	if c.patience == 0 {

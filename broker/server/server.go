@@ -22,7 +22,6 @@ import (
 	"github.com/godwit-mqtt/godwit/broker/auth"
 	"github.com/godwit-mqtt/godwit/broker/config"
 	"github.com/godwit-mqtt/godwit/broker/metrics"
-	"github.com/godwit-mqtt/godwit/broker/packet"
 	"github.com/godwit-mqtt/godwit/broker/router"
 	"github.com/godwit-mqtt/godwit/broker/store"
 )
@@ -117,8 +116,6 @@ func (s *Server) setConfig(c *config.Config) {
 
 // settings in force, with every default spelled out.
 func (s *Server) settings() *config.Settings { return &s.config.Load().Settings }
-
-func (s *Server) maxQoS() packet.QoS { return packet.QoS(*s.settings().MQTT.MaxQoS) }
 
 func (s *Server) routerLimits() router.Limits {
 	m := s.settings().MQTT

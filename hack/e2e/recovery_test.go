@@ -64,9 +64,9 @@ func (s *story) applySamples(t *testing.T) {
 	s.awaitReady(t, namespace, 2*time.Minute, "brokers,mqttusers,topicacls", "--all")
 }
 
-// deleteNamespace deletes both namespaces with all that is in them, in the order of Kubernetes.
+// deleteNamespace deletes both namespaces with all that is in them, and a client that is connected.
 func (s *story) deleteNamespace(t *testing.T) {
-	s.witness.stop()
+	s.witness.mustBeThere(t, s.broker, 1)
 	begun := time.Now()
 	s.do(t, "delete", "namespaces", "--selector", ourNamespaces, "--timeout=60s")
 	t.Logf("gone after %.1f s", time.Since(begun).Seconds())

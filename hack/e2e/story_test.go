@@ -5,7 +5,6 @@ package e2e
 import (
 	"os"
 	"testing"
-	"time"
 )
 
 // namespace is that of the story, which makes and removes it.
@@ -58,11 +57,9 @@ func TestStory(t *testing.T) {
 		{"the samples become Ready", (*story).applySamples},
 		{"a deleted namespace is gone within a minute", (*story).deleteNamespace},
 	} {
-		begun := time.Now()
 		if !t.Run(step.name, func(t *testing.T) { step.tell(s, t) }) {
 			s.diagnose(t, namespace)
 			t.FailNow()
 		}
-		t.Logf("%5.1fs  %s", time.Since(begun).Seconds(), step.name)
 	}
 }

@@ -50,7 +50,6 @@ type process struct {
 
 	mu    sync.Mutex
 	lines []string
-	err   error         // of the program, once ended is closed
 	news  chan struct{} // closed and replaced with every line
 	ended chan struct{}
 
@@ -84,10 +83,9 @@ func launch(name string, args ...string) (*process, error) {
 	var collecting sync.WaitGroup
 	collecting.Go(func() { p.collect(reader) }) // ends with the pipe
 	go func() {                                 // ends with the program
-		err := p.cmd.Wait()
+		p.cmd.Wait()   //nolint:errcheck // ProcessState tells
 		writer.Close() //nolint:errcheck // closing a pipe for writing cannot fail
 		collecting.Wait()
-		p.err = err
 		close(p.ended)
 	}()
 	return p, nil
@@ -145,7 +143,7 @@ func (p *process) expect(limit time.Duration, what string, wanted func(line stri
 		case ok:
 			return line, nil
 		case ended:
-			return "", fmt.Errorf("the program ended (%v) before: %s", p.err, what)
+			return "", fmt.Errorf("the program ended with %q before: %s", p.cmd.ProcessState, what)
 		}
 		select {
 		case <-news:
@@ -168,18 +166,6 @@ func (p *process) next(wanted func(string) bool) (line string, ok bool, news <-c
 		}
 	}
 	return "", false, p.news
-}
-
-// wait waits for the end of the program.
-func (p *process) wait(t *testing.T, limit time.Duration) outcome {
-	t.Helper()
-	select {
-	case <-p.ended:
-		return outcome{p.command, p.output(), p.cmd.ProcessState.ExitCode()}
-	case <-time.After(limit):
-		t.Fatalf("still runs after %s: %s\n%s", limit, p.command, indent(p.output()))
-		return outcome{}
-	}
 }
 
 // count says how many lines there are, of those that were written so far, that match.

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -39,7 +40,7 @@ func newOperatorCommand() *cobra.Command {
 namespaces and turns them into running brokers. It finds its cluster as kubectl
 does, or by its service account when it runs in a pod.`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return runOperator(f) },
+		RunE: func(command *cobra.Command, _ []string) error { return runOperator(command.Context(), f) },
 	}
 	flags := command.Flags()
 	flags.StringVar(&f.metricsAddress, "metrics-address", ":8080", `address that serves Prometheus metrics over HTTP; "0" serves none`)
@@ -56,7 +57,7 @@ does, or by its service account when it runs in a pod.`,
 	return command
 }
 
-func runOperator(f operatorFlags) error {
+func runOperator(ctx context.Context, f operatorFlags) error {
 	ctrl.SetLogger(operatorLogger(f.development))
 	config, err := ctrl.GetConfig()
 	if err != nil {
@@ -71,7 +72,6 @@ func runOperator(f operatorFlags) error {
 	if err != nil {
 		return fmt.Errorf("prepare the operator: %w", err)
 	}
-	ctx := ctrl.SetupSignalHandler()
 	passwords := render.NewPasswords(password.Verify, password.Hash, password.Validate)
 	if err := controllers.Add(ctx, mgr, passwords, f.broker); err != nil {
 		return err

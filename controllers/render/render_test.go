@@ -1,0 +1,333 @@
+package render_test
+
+import (
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
+
+	"github.com/godwit-mqtt/godwit/api/v1alpha1"
+	"github.com/godwit-mqtt/godwit/broker/config"
+	"github.com/godwit-mqtt/godwit/controllers/render"
+)
+
+// slowHash hashes with a salt, and counts how often it is asked.
+type slowHash struct{ hashes, verifications int }
+
+func (s *slowHash) passwords() *render.Passwords {
+	return render.NewPasswords(
+		func(hash string, password []byte) (bool, error) {
+			s.verifications++
+			_, plain, ok := strings.Cut(hash, "$")
+			return ok && plain == string(password), nil
+		},
+		func(password []byte) (string, error) {
+			s.hashes++
+			return rand.N[time.Duration](1<<62).String() + "$" + string(password), nil
+		},
+		func(hash string) error {
+			if !strings.Contains(hash, "$") {
+				return errors.New("not a hash that is known")
+			}
+			return nil
+		},
+	)
+}
+
+// input reads the objects of a test: a Broker "iot/edge" and what belongs to it.
+func input(t *testing.T, manifests ...string) render.Input {
+	t.Helper()
+	in := render.Input{
+		Broker:    &v1alpha1.Broker{ObjectMeta: metav1.ObjectMeta{Namespace: "iot", Name: "edge"}},
+		Secrets:   map[types.NamespacedName]*corev1.Secret{},
+		Paths:     render.Paths{TLS: "/tls", ClientCA: "/ca"},
+		Passwords: (&slowHash{}).passwords(),
+	}
+	for _, m := range manifests {
+		var kind metav1.TypeMeta
+		read(t, m, &kind)
+		switch kind.Kind {
+		case v1alpha1.KindBroker:
+			in.Broker = &v1alpha1.Broker{}
+			read(t, m, in.Broker)
+			in.Broker.Namespace, in.Broker.Name = "iot", "edge"
+		case v1alpha1.KindMQTTUser:
+			u := v1alpha1.MQTTUser{}
+			read(t, m, &u)
+			place(&u)
+			in.Users = append(in.Users, u)
+		case v1alpha1.KindTopicACL:
+			a := v1alpha1.TopicACL{}
+			read(t, m, &a)
+			place(&a)
+			in.ACLs = append(in.ACLs, a)
+		default:
+			s := &corev1.Secret{}
+			read(t, m, s)
+			place(s)
+			in.Secrets[types.NamespacedName{Namespace: s.Namespace, Name: s.Name}] = s
+		}
+	}
+	return in
+}
+
+func place(o metav1.Object) {
+	if o.GetNamespace() == "" {
+		o.SetNamespace("iot")
+	}
+	o.SetUID(types.UID(o.GetNamespace() + "/" + o.GetName()))
+	o.SetGeneration(1)
+}
+
+func read(t *testing.T, manifest string, into any) {
+	t.Helper()
+	if err := yaml.Unmarshal([]byte(strings.ReplaceAll(manifest, "\t", " ")), into); err != nil {
+		t.Fatalf("%s: %v", manifest, err)
+	}
+}
+
+func mustRender(t *testing.T, in render.Input) *render.Output {
+	t.Helper()
+	out, err := render.Render(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := config.Parse(out.Settings, out.Access); err != nil {
+		t.Fatalf("the engine refuses the configuration: %v", err)
+	}
+	return out
+}
+
+func accessOf(t *testing.T, out *render.Output) config.Access {
+	t.Helper()
+	var access config.Access
+	if err := json.Unmarshal(out.Access, &access); err != nil {
+		t.Fatal(err)
+	}
+	return access
+}
+
+const (
+	secrets = `{kind: Secret, metadata: {name: s}, stringData: {password: one, empty: "", passwordHash: " 7$one\n"}, data: {binary: AAE=}}`
+	dev     = `{kind: MQTTUser, metadata: {name: dev, labels: {fleet: eu}}, spec: {brokerRef: {name: edge}, authentication: {password: {secretRef: {name: s}}}}}`
+	devACL  = `{kind: TopicACL, metadata: {name: acl}, spec: {brokerRef: {name: edge}, subjects: [{user: dev}], rules: [{effect: Allow, actions: [Publish], topics: ["a/%u"]}]}}`
+)
+
+func user(name, spec string) string {
+	return `{kind: MQTTUser, metadata: {` + name + `}, spec: {brokerRef: {name: edge, namespace: iot}, ` + spec + `}}`
+}
+
+func TestUsersAreJudged(t *testing.T) {
+	const password = `authentication: {password: {secretRef: {name: s}}}`
+	for name, tt := range map[string]struct {
+		manifests []string
+		// of the last user
+		reason, message string
+		rendered        bool
+	}{
+		"plain password": {[]string{secrets, dev}, "Accepted", "", true},
+		"hash":           {[]string{secrets, user("name: dev", `authentication: {password: {secretRef: {name: s, key: passwordHash}}}`)}, "Accepted", "", true},
+		"binary":         {[]string{secrets, user("name: dev", `authentication: {password: {secretRef: {name: s, key: binary}}}`)}, "Accepted", "", true},
+		"common name":    {[]string{user("name: dev", `authentication: {x509: {commonName: dev}}`)}, "Accepted", "", true},
+		"disabled":       {[]string{user("name: dev", `disabled: true, `+password)}, "Accepted", "disabled", false},
+		"no secret":      {[]string{dev}, "WaitingForSecret", `Secret "s" does not exist`, false},
+		"no key":         {[]string{secrets, user("name: dev", `authentication: {password: {secretRef: {name: s, key: other}}}`)}, "WaitingForSecret", `no key "other"`, false},
+		"empty":          {[]string{secrets, user("name: dev", `authentication: {password: {secretRef: {name: s, key: empty}}}`)}, "InvalidCredentials", "is empty", false},
+		"bad hash": {[]string{`{kind: Secret, metadata: {name: s}, stringData: {passwordHash: nonsense}}`,
+			user("name: dev", `authentication: {password: {secretRef: {name: s, key: passwordHash}}}`)}, "InvalidCredentials", "not a hash", false},
+		"generated": {[]string{user("name: dev", `authentication: {generate: {secretName: x}}`)}, "NotSupported", "spec.authentication.generate", false},
+		"issued":    {[]string{user("name: dev", `authentication: {certificate: {issuerRef: {name: ca}, secretName: x}}`)}, "NotSupported", "spec.authentication.certificate", false},
+		"other namespace": {[]string{user("name: dev, namespace: far", password)},
+			"NotAllowedByBroker", `namespace "far"`, false},
+		"username of an older one": {[]string{secrets, dev,
+			user(`name: a, creationTimestamp: "2030-01-01T00:00:00Z"`, `username: dev, `+password)}, "UsernameTaken", "iot/dev is older", false},
+		"username of one that is not admitted": {[]string{secrets, user("name: dev, namespace: far", password),
+			user(`name: dev, creationTimestamp: "2030-01-01T00:00:00Z"`, password)}, "Accepted", "", true},
+		"common name of an older one": {[]string{user("name: a", `authentication: {x509: {commonName: dev}}`),
+			user("name: b", `authentication: {x509: {commonName: dev}}`)}, "CommonNameTaken", "iot/a is older", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := input(t, tt.manifests...)
+			last := in.Users[len(in.Users)-1]
+			out := mustRender(t, in)
+			for _, u := range out.Users {
+				if u.Key == (types.NamespacedName{Namespace: last.Namespace, Name: last.Name}) {
+					if u.Verdict.Reason != tt.reason || !strings.Contains(u.Verdict.Message, tt.message) {
+						t.Errorf("verdict %+v, want %s, %q", u.Verdict, tt.reason, tt.message)
+					}
+				}
+			}
+			rendered := false
+			for _, u := range accessOf(t, out).Users {
+				rendered = rendered || u.Source == last.Namespace+"/"+last.Name
+			}
+			if rendered != tt.rendered {
+				t.Errorf("rendered is %v", rendered)
+			}
+		})
+	}
+}
+
+func TestACLsAreJudged(t *testing.T) {
+	acl := func(meta, spec string) string {
+		return `{kind: TopicACL, metadata: {` + meta + `}, spec: {brokerRef: {name: edge, namespace: iot}, ` + spec + `}}`
+	}
+	const rules = `rules: [{effect: Allow, actions: [All], topics: ["#"]}]`
+	for name, tt := range map[string]struct {
+		acl             string
+		reason, message string
+		matched         int32
+		users           string
+	}{
+		"user":              {devACL, "Accepted", "", 1, "dev"},
+		"user of no object": {acl("name: a", `subjects: [{user: nobody}], `+rules), "Accepted", "", 0, ""},
+		"labels":            {acl("name: a", `subjects: [{selector: {matchLabels: {fleet: eu}}}], `+rules), "Accepted", "", 1, "dev"},
+		"labels and user":   {acl("name: a", `subjects: [{selector: {}}, {user: dev}], `+rules), "Accepted", "", 2, "dev,other"},
+		"rejected users":    {acl("name: a", `subjects: [{user: lost}], `+rules), "Accepted", "", 0, ""},
+		"bad filter":        {acl("name: a", `subjects: [{user: dev}], rules: [{effect: Allow, actions: [All], topics: [ok, "a/#/b"]}]`), "InvalidRule", "spec.rules[0].topics[1]", 0, ""},
+		"bad selector":      {acl("name: a", `subjects: [{selector: {matchExpressions: [{key: a, operator: Like}]}}], `+rules), "InvalidSubject", "spec.subjects[0]", 0, ""},
+		"other namespace":   {acl("name: a, namespace: far", `subjects: [{user: dev}], `+rules), "NotAllowedByBroker", "", 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := mustRender(t, input(t, secrets, dev, tt.acl,
+				user("name: other", `authentication: {password: {secretRef: {name: s}}}`),
+				user("name: lost", `authentication: {password: {secretRef: {name: missing}}}`)))
+			a := out.ACLs[0]
+			if a.Verdict.Reason != tt.reason || !strings.Contains(a.Verdict.Message, tt.message) || a.MatchedUsers != tt.matched {
+				t.Errorf("verdict %+v, matched %d", a.Verdict, a.MatchedUsers)
+			}
+			var users string
+			for _, p := range accessOf(t, out).Policies {
+				users = strings.Join(p.Users, ",")
+			}
+			if users != tt.users {
+				t.Errorf("rendered for users %q, want %q", users, tt.users)
+			}
+		})
+	}
+}
+
+func TestSelectorsStayInTheirNamespace(t *testing.T) {
+	in := input(t,
+		`{kind: Broker, spec: {allowedUsers: {namespaces: {from: Selector, selector: {matchLabels: {mqtt: yes}}}}}}`,
+		secrets, dev, `{kind: Secret, metadata: {name: s, namespace: far}, stringData: {password: two}}`,
+		user("name: abroad, namespace: far, labels: {fleet: eu}", `authentication: {password: {secretRef: {name: s}}}`),
+		`{kind: TopicACL, metadata: {name: acl, namespace: far}, spec: {brokerRef: {name: edge, namespace: iot}, subjects: [{selector: {matchLabels: {fleet: eu}}}], rules: [{effect: Allow, actions: [All], topics: [a]}]}}`)
+	in.Broker.Spec.AllowedUsers.Namespaces.Selector.MatchLabels = map[string]string{"mqtt": "yes"}
+	in.Namespaces = map[string]map[string]string{"far": {"mqtt": "yes"}}
+	policies := accessOf(t, mustRender(t, in)).Policies
+	if len(policies) != 1 || len(policies[0].Users) != 1 || policies[0].Users[0] != "abroad" {
+		t.Errorf("policies %+v", policies)
+	}
+}
+
+func TestTheOrderOfTheInputDoesNotMatter(t *testing.T) {
+	in := input(t, secrets, dev, devACL,
+		user("name: a", `authentication: {x509: {commonName: a}}, clientIds: [z, b]`),
+		user("name: b", `username: dev, authentication: {x509: {commonName: b}}`),
+		user("name: c", `authentication: {x509: {commonName: a}}, clientIds: [b, z]`),
+		`{kind: TopicACL, metadata: {name: b}, spec: {brokerRef: {name: edge}, subjects: [{selector: {}}], rules: [{effect: Deny, actions: [All], topics: ["x"]}]}}`)
+	first := mustRender(t, in)
+	in.Previous = first.Access
+	for range 20 {
+		rand.Shuffle(len(in.Users), func(i, j int) { in.Users[i], in.Users[j] = in.Users[j], in.Users[i] })
+		rand.Shuffle(len(in.ACLs), func(i, j int) { in.ACLs[i], in.ACLs[j] = in.ACLs[j], in.ACLs[i] })
+		if out := mustRender(t, in); out.Revision != first.Revision {
+			t.Fatalf("another order gives another configuration:\n%s\n%s", first.Access, out.Access)
+		}
+	}
+}
+
+func TestHashesAreKeptAndNotComputedAgain(t *testing.T) {
+	slow := &slowHash{}
+	in := input(t, secrets, dev)
+	in.Passwords = slow.passwords()
+	first := mustRender(t, in)
+	in.Previous = first.Access
+	if again := mustRender(t, in); again.Revision != first.Revision || slow.hashes != 1 || slow.verifications != 0 {
+		t.Errorf("revision %s became %s after %d hashes and %d verifications", first.Revision, again.Revision, slow.hashes, slow.verifications)
+	}
+
+	// Another process has to verify once.
+	fresh := &slowHash{}
+	in.Passwords = fresh.passwords()
+	for range 3 {
+		if again := mustRender(t, in); again.Revision != first.Revision {
+			t.Error("another process makes another revision")
+		}
+	}
+	if fresh.hashes != 0 || fresh.verifications != 1 {
+		t.Errorf("%d hashes and %d verifications", fresh.hashes, fresh.verifications)
+	}
+
+	in.Secrets[types.NamespacedName{Namespace: "iot", Name: "s"}].StringData["password"] = "two"
+	if changed := mustRender(t, in); changed.Revision == first.Revision || fresh.hashes != 1 {
+		t.Error("a changed password keeps the revision")
+	}
+}
+
+func TestDigestsNameWhatIsRenderedOfAnObject(t *testing.T) {
+	in := input(t, secrets, dev, devACL)
+	first := mustRender(t, in)
+	in.Previous = first.Access
+	in.Users = append(in.Users, input(t, user("name: other", `authentication: {x509: {commonName: o}}`)).Users...)
+	second := mustRender(t, in)
+	if second.Users[0].Digest != first.Users[0].Digest || second.ACLs[0].Digest != first.ACLs[0].Digest {
+		t.Error("a digest changed with another object")
+	}
+	in.Users[0].Generation++
+	in.Secrets[types.NamespacedName{Namespace: "iot", Name: "s"}].StringData["password"] = "two"
+	third := mustRender(t, in)
+	if third.Users[0].Digest == second.Users[0].Digest {
+		t.Error("a digest stays when the object changes")
+	}
+}
+
+func TestSettingsOfABroker(t *testing.T) {
+	out := mustRender(t, input(t, `{kind: Broker, spec: {
+		authentication: {anonymous: true}, authorization: {default: Allow},
+		tls: {secretName: shared, clientAuth: {mode: Optional, caSecretName: ca}},
+		listeners: [
+			{name: mqtt, port: 1883, limits: {maxConnections: 5}},
+			{name: mqtts, port: 8883, tls: {}},
+			{name: wss, port: 443, protocol: WebSocket, tls: {secretName: own, minVersion: "1.3", clientAuth: {mode: None}}}],
+		mqtt: {maxPacketSize: 64Ki, sysInterval: 0s, maxQoS: 1}}}`))
+	cfg, err := config.Parse(out.Settings, out.Access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := cfg.Settings
+	if !s.Anonymous || s.DefaultEffect != config.Allow || s.Name != "iot/edge" || s.MQTT.MaxPacketSize != 64<<10 || *s.MQTT.MaxQoS != 1 || s.MQTT.SysInterval >= 0 {
+		t.Errorf("settings %+v", s)
+	}
+	plain, shared, own := s.Listeners[0], s.Listeners[1], s.Listeners[2]
+	if plain.TLS != nil || plain.MaxConnections != 5 {
+		t.Errorf("plain listener %+v", plain)
+	}
+	if shared.TLS.CertFile != "/tls/mqtts/tls.crt" || shared.TLS.ClientAuth != config.ClientAuthOptional || shared.TLS.ClientCAFile != "/ca/mqtts/ca.crt" {
+		t.Errorf("listener with the shared certificate %+v", shared.TLS)
+	}
+	if own.Protocol != config.ProtocolWebSocket || own.TLS.MinVersion != "1.3" || own.TLS.ClientCAFile != "" {
+		t.Errorf("listener with its own certificate %+v", own.TLS)
+	}
+	if out.Revision != config.Revision(out.Settings, out.Access) {
+		t.Error("the revision is not that of the files")
+	}
+}
+
+func TestUnsupported(t *testing.T) {
+	in := input(t, `{kind: Broker, spec: {monitoring: {rules: true, dashboard: true}}}`)
+	if got := render.Unsupported(in.Broker); !strings.HasSuffix(got, "spec.monitoring.rules, spec.monitoring.dashboard") {
+		t.Errorf("unsupported: %q", got)
+	}
+	if got := render.Unsupported(input(t).Broker); got != "" {
+		t.Errorf("an empty Broker is unsupported: %q", got)
+	}
+}

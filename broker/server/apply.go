@@ -133,6 +133,8 @@ func (s *Server) closePort(p *port) {
 
 // closePorts stops accepting, for good.
 func (s *Server) closePorts() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, p := range s.ports {
 		p.close()
 	}

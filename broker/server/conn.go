@@ -45,6 +45,7 @@ type conn struct {
 	opened   uint32 // wheel time
 	seen     uint32 // wheel time of the last bytes
 	patience uint32 // seconds of silence before it ends; 0 is no bound
+	spoke    spoke
 
 	part []byte // the beginning of a packet that is not complete
 	want int    // its whole size if known, else 0
@@ -62,7 +63,7 @@ type conn struct {
 	waiting    int    // answers that wait for a commit
 	unanswered int    // messages of QoS 1 and 2 from the client that are not acknowledged to their end
 
-	pending   atomic.Int64 // bytes in out
+	pending   atomic.Int64 // bytes that wait to be written
 	congested atomic.Bool  // messages wait for pending to shrink
 	welcomed  atomic.Bool  // CONNACK was written: messages may follow
 
@@ -103,7 +104,9 @@ func (c *conn) Congested() bool {
 		return false
 	}
 	c.congested.Store(true)
-	return true
+	// A flush that ended just before has not seen that, and nobody would call
+	// Drained.
+	return c.pending.Load() >= drainedBelow
 }
 
 // Full implements router.Link.
@@ -126,23 +129,36 @@ func (c *conn) Write(w *router.Worker, frame []byte) {
 
 // touch has c flushed at the end of the round. mu is held.
 func (c *conn) touch(w *router.Worker) {
-	c.pending.Store(int64(c.out.size))
+	c.measure()
 	if !c.dirty {
 		c.dirty = true
 		w.Touched = append(w.Touched, c)
 	}
 }
 
+// measure brings pending up to date. mu is held.
+func (c *conn) measure() {
+	n := c.out.size
+	if c.tls != nil {
+		n += c.tls.out.size
+	}
+	c.pending.Store(int64(n))
+}
+
 // Flush implements router.Link.
 func (c *conn) Flush(w *router.Worker) {
+	c.flush(w)
+	if c.congested.Load() && c.pending.Load() < drainedBelow && c.congested.CompareAndSwap(true, false) {
+		w.Drained(c.subscriber, c)
+	}
+}
+
+func (c *conn) flush(w *router.Worker) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.dirty = false
 	if !c.blocked {
 		c.writeOut(w)
-	}
-	c.mu.Unlock()
-	if c.congested.Load() && c.pending.Load() < drainedBelow && c.congested.CompareAndSwap(true, false) {
-		w.Drained(c.subscriber, c)
 	}
 }
 
@@ -157,7 +173,7 @@ func (c *conn) writeOut(w *router.Worker) {
 	} else {
 		c.writeSocket(w, &c.out)
 	}
-	c.pending.Store(int64(c.out.size))
+	c.measure()
 	if c.fin && !c.blocked {
 		_ = syscall.Shutdown(c.fd, syscall.SHUT_WR)
 	}
@@ -193,7 +209,7 @@ func (c *conn) dropOut() {
 	if c.tls != nil {
 		c.tls.out.drop()
 	}
-	c.pending.Store(0)
+	c.measure()
 }
 
 // rewatch tells the poller what c waits for. mu is held.
@@ -240,7 +256,15 @@ func (c *conn) resume() {
 
 // Kick implements router.Link.
 func (c *conn) Kick(reason packet.ReasonCode, why string) {
-	c.loop.post(func() { c.disconnect(reason, why) })
+	c.post(func() { c.disconnect(reason, why) })
+}
+
+// post runs f on c's loop, soon.
+func (c *conn) post(f func()) {
+	c.loop.post(func() {
+		defer c.recoverPanic()
+		f()
+	})
 }
 
 // send writes a packet of the server's to the client, unless it is larger than
@@ -328,6 +352,7 @@ func (c *conn) close() {
 	}
 	c.leave(false)
 	c.state = stateClosed
+	c.loop.wheel.remove(c)
 	c.part, c.aliases = nil, nil
 	c.mu.Lock()
 	c.ended = true

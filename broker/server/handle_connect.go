@@ -122,7 +122,7 @@ func (c *conn) verify(access *auth.Snapshot, cred auth.Credentials) {
 	c.server.verifying <- struct{}{}
 	who, err := c.server.authenticator.Authenticate(access, cred)
 	<-c.server.verifying
-	c.loop.post(func() { c.verified(who, cred.ClientID, err) })
+	c.post(func() { c.verified(who, cred.ClientID, err) })
 }
 
 // verified goes on with a CONNECT.
@@ -178,6 +178,7 @@ func (c *conn) admit(p *packet.Connect, who auth.Principal, proof []byte) {
 	c.state = stateAuth
 	c.hold()
 	w.Commit(func(err error) {
+		defer c.recoverPanic()
 		switch {
 		case c.state != stateAuth:
 		case err != nil:
@@ -332,6 +333,7 @@ func (c *conn) afterCommit(answer func(error)) {
 	}
 	c.waiting++
 	c.loop.worker.Commit(func(err error) {
+		defer c.recoverPanic()
 		c.waiting--
 		if c.state == stateOpen {
 			answer(err)

@@ -10,13 +10,15 @@ const (
 
 // tick looks at the connections whose time has come, once a second.
 func (l *loop) tick() {
-	for _, c := range l.wheel.tick() {
+	l.wheel.tick()
+	for c := l.wheel.due(); c != nil; c = l.wheel.due() {
 		c.look()
 	}
 }
 
 // look ends c if it has been silent for too long, and comes back otherwise.
 func (c *conn) look() {
+	defer c.recoverPanic()
 	switch c.state {
 	case stateClosed:
 	case stateLingering:

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/time/rate"
@@ -30,6 +31,10 @@ type port struct {
 	trusted     atomic.Pointer[[]netip.Prefix]
 	connections atomic.Int64
 	handshakes  atomic.Int64
+
+	mu      sync.Mutex // held while connections are accepted
+	closed  bool
+	resting bool // not watched: there was no descriptor for a connection
 }
 
 // openPort binds an address.
@@ -48,7 +53,32 @@ func openPort(s *Server, l *config.Listener) (*port, error) {
 
 func (p *port) name() string { return p.settings.Load().Name }
 
-func (p *port) close() { closeSocket(p.fd) }
+// close ends accepting. Connections that are on their way to their loops find the
+// port closed.
+func (p *port) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	closeSocket(p.fd)
+}
+
+func (p *port) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
+}
+
+// acceptAgain watches ports again that have rested. It runs on the first loop.
+func (s *Server) acceptAgain() {
+	for _, p := range *s.byFD.Load() {
+		p.mu.Lock()
+		if p.resting && !p.closed {
+			p.resting = false
+			_ = s.loops[0].poller.watch(p.fd, true, false)
+		}
+		p.mu.Unlock()
+	}
+}
 
 // configure puts settings in force for connections to come.
 func (p *port) configure(l *config.Listener, t *listener.TLS) {
@@ -84,8 +114,17 @@ const acceptBatch = 128
 // accept takes the connections that wait. It runs on the first loop, and gives
 // them to all loops in turn.
 func (p *port) accept(l *loop) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for range acceptBatch {
+		if p.closed {
+			return
+		}
 		fd, remote, err := acceptSocket(p.fd)
+		if outOfDescriptors(err) { // the port stays readable: look again in a second
+			p.resting = true
+			_ = l.poller.watch(p.fd, false, false)
+		}
 		if err != nil {
 			return
 		}
@@ -124,6 +163,10 @@ func (c *conn) start() {
 		c.opened = c.loop.wheel.now
 		c.loop.wheel.add(c, connectTimeout)
 		c.server.table[c.fd].Store(c)
+		if c.listener.isClosed() {
+			c.close()
+			return
+		}
 		c.begin()
 		if err := c.loop.poller.add(c.fd); err != nil {
 			c.server.log.Error("a connection cannot be watched", "error", err)

@@ -77,18 +77,44 @@ func (l *loop) runPosted() {
 	l.posted, l.spare = l.spare[:0], todo
 	l.mu.Unlock()
 	for i, f := range todo {
-		f()
 		todo[i] = nil
+		l.guard(f)
 	}
 }
 
-// run is the loop's goroutine. It ends after halt.
+// guard keeps a fault from the rest of the round.
+func (l *loop) guard(f func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			l.server.log.Error("panic in an event loop", "panic", r, "stack", stack())
+		}
+	}()
+	f()
+}
+
+// run is the loop's goroutine. It ends after halt, and its connections with it.
 func (l *loop) run() {
 	defer close(l.done)
 	for !l.halted() {
 		if !l.turn() {
 			return
 		}
+	}
+	for i := range l.server.table {
+		if c := l.server.table[i].Load(); c != nil && c.loop == l {
+			l.finish(c)
+		}
+	}
+	l.worker.EndRound()
+}
+
+// finish closes c, whose handshake may have to end first.
+func (l *loop) finish(c *conn) {
+	for c.close(); c.state != stateClosed; {
+		if _, err := l.wait(); err != nil {
+			return
+		}
+		l.runPosted()
 	}
 }
 
@@ -135,10 +161,22 @@ func (l *loop) wait() ([]event, error) {
 // go on, which touches links again.
 func (l *loop) flush() {
 	for i := 0; i < len(l.worker.Touched); i++ {
-		l.worker.Touched[i].Flush(l.worker)
+		link := l.worker.Touched[i]
 		l.worker.Touched[i] = nil
+		l.flushLink(link)
 	}
 	l.worker.Touched = l.worker.Touched[:0]
+}
+
+// flushLink keeps a fault of one link from the others.
+func (l *loop) flushLink(link router.Link) {
+	defer func() {
+		if r := recover(); r != nil {
+			l.server.log.Error("panic while writing to a client", "panic", r, "stack", stack())
+			link.Kick(packet.ReasonUnspecifiedError, "")
+		}
+	}()
+	link.Flush(l.worker)
 }
 
 // halt ends the loop and waits for that.

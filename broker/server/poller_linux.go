@@ -23,6 +23,7 @@ type poller struct {
 type event struct {
 	fd              int
 	readable, write bool
+	broken          bool // both directions are over, whatever is watched for
 }
 
 func newPoller() (*poller, error) {
@@ -80,6 +81,7 @@ func (p *poller) wait(events []event) ([]event, error) {
 			fd:       int(e.Fd),
 			readable: e.Events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0,
 			write:    e.Events&unix.EPOLLOUT != 0,
+			broken:   e.Events&(unix.EPOLLHUP|unix.EPOLLERR) != 0,
 		})
 	}
 	return events, err

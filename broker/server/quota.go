@@ -105,7 +105,7 @@ func (c *conn) charge(size int) {
 	}
 	c.hold()
 	time.AfterFunc(wait, func() {
-		c.loop.post(func() {
+		c.post(func() {
 			if c.held && c.state == stateOpen {
 				c.resume()
 			}

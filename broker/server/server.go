@@ -56,7 +56,7 @@ type Server struct {
 
 	table []atomic.Pointer[conn] // by file descriptor
 
-	mu    sync.Mutex // serialises Apply and the end
+	mu    sync.Mutex // serialises Apply and the closing of ports
 	ports map[string]*port
 	byFD  atomic.Pointer[map[int]*port]
 }
@@ -92,6 +92,7 @@ func New(o Options) (*Server, error) {
 	s.metrics.SetGauges(s.gauges())
 	if err := s.applyListeners(o.Config.Settings.Listeners); err != nil {
 		s.closePorts()
+		s.closeLoops()
 		return nil, err
 	}
 	return s, nil
@@ -101,11 +102,19 @@ func (s *Server) openLoops() error {
 	for range runtime.GOMAXPROCS(0) {
 		l, err := newLoop(s)
 		if err != nil {
+			s.closeLoops()
 			return fmt.Errorf("open event loop: %w", err)
 		}
 		s.loops = append(s.loops, l)
 	}
 	return nil
+}
+
+// closeLoops releases loops that have never run.
+func (s *Server) closeLoops() {
+	for _, l := range s.loops {
+		_ = l.poller.close()
+	}
 }
 
 func (s *Server) setConfig(c *config.Config) {
@@ -142,11 +151,14 @@ func (s *Server) Serve(ctx context.Context) error {
 	for _, l := range s.loops {
 		go l.run()
 	}
-	s.keepTime(ctx)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	ticking, stopTicking := context.WithCancel(context.Background())
+	var clock sync.WaitGroup
+	clock.Go(func() { s.keepTime(ticking) })
+	<-ctx.Done()
 	s.closePorts()
 	s.drain()
+	stopTicking()
+	clock.Wait()
 	for _, l := range s.loops {
 		l.halt()
 	}
@@ -171,6 +183,7 @@ func (s *Server) keepTime(ctx context.Context) {
 		}
 		first := s.loops[0]
 		first.post(first.worker.Tick)
+		first.post(s.acceptAgain)
 		if every := time.Duration(s.settings().MQTT.SysInterval); every > 0 && n%max(int(every/time.Second), 1) == 0 {
 			first.post(func() { s.publishSys(first.worker) })
 		}
@@ -184,14 +197,18 @@ func (s *Server) ready(l *loop, e event) {
 		return
 	}
 	c := s.table[e.fd].Load()
-	if c == nil {
+	if c == nil || c.loop != l { // the event is of one that had this descriptor before
 		return
 	}
 	defer c.recoverPanic()
 	if e.write {
 		c.writable()
 	}
-	if e.readable && c.state != stateClosed && !c.paused {
+	switch {
+	case c.state == stateClosed:
+	case c.paused && e.broken:
+		c.close()
+	case e.readable && !c.paused:
 		c.readable()
 	}
 }

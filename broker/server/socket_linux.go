@@ -37,6 +37,11 @@ func writeSocket(fd int, buffers []syscall.Iovec) (n int, err error) {
 	return int(r), nil
 }
 
+// outOfDescriptors reports whether there is no room for another connection.
+func outOfDescriptors(err error) bool {
+	return err == syscall.EMFILE || err == syscall.ENFILE || err == syscall.ENOBUFS || err == syscall.ENOMEM
+}
+
 func wouldBlock(err error) bool { return err == syscall.EAGAIN || err == syscall.EINTR }
 
 // acceptSocket takes the next connection of a listening socket.

@@ -77,7 +77,7 @@ func (r records) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	t.out.append(b)
 	c.mu.Unlock()
-	c.loop.post(func() { c.Flush(c.loop.worker) })
+	c.post(func() { c.Flush(c.loop.worker) })
 	return len(b), nil
 }
 
@@ -120,7 +120,7 @@ func (t *tlsStream) handshake() {
 	t.mu.Lock()
 	t.handshaking = false
 	t.mu.Unlock()
-	t.conn.loop.post(func() { t.conn.handshaken(err) })
+	t.conn.post(func() { t.conn.handshaken(err) })
 }
 
 // handshaken goes on with CONNECT after a handshake.
@@ -187,6 +187,7 @@ func (c *conn) decrypt() {
 		case errors.Is(err, errNoRecord):
 			return
 		default:
+			c.Flush(c.loop.worker) // the alert
 			c.close()
 			return
 		}
@@ -201,6 +202,9 @@ func (t *tlsStream) open(b []byte) (n int, err error) {
 		var k int
 		k, err = t.Conn.Read(b[n:])
 		n += k
+	}
+	if t.out.size > 0 { // an answer below MQTT, to a key update
+		t.conn.touch(t.conn.loop.worker)
 	}
 	if n > 0 && errors.Is(err, errNoRecord) {
 		err = nil

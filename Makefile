@@ -38,10 +38,6 @@ test: ## Run all tests with the race detector; the operator's against a real kub
 	assets=$${KUBEBUILDER_ASSETS:-$$($(TOOL) envtest)}; \
 	KUBEBUILDER_ASSETS=$$assets go test -race $(TEST_ARGS) $(PACKAGES)
 
-.PHONY: e2e
-e2e: ## Tell the whole story on the local cluster, or on the current context with CLUSTER=existing.
-	hack/e2e/run
-
 .PHONY: fmt
 fmt: ## Format the code.
 	$$($(TOOL) golangci-lint) fmt
@@ -72,3 +68,4 @@ clean: ## Remove what was built here, and the state of `make run`.
 
 -include hack/generate.mk
 -include hack/cluster.mk
+-include hack/e2e.mk

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -98,14 +99,14 @@ type teller struct {
 
 // notes tells what is not in force, unless it did so just before.
 func (t *teller) notes(b *dev.Build) {
-	var all string
+	var all strings.Builder
 	for _, n := range b.Notes {
-		all += "note: " + n + "\n"
+		fmt.Fprintf(&all, "note: %s\n", n)
 	}
-	if all != t.told {
-		fmt.Fprint(t.out, all)
+	if all.String() != t.told {
+		fmt.Fprint(t.out, all.String())
 	}
-	t.told = all
+	t.told = all.String()
 }
 
 func (t *teller) rebuild(ctx context.Context, w *dev.Workspace) {

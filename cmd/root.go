@@ -28,7 +28,7 @@ func Execute() {
 	context.AfterFunc(ctx, stop)
 	if err := newRootCommand().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "godwit:", indent(err))
-		os.Exit(1) //nolint:gocritic // nothing is left to be stopped
+		os.Exit(1)
 	}
 }
 

@@ -78,10 +78,10 @@ func createAuthority(certFile, keyFile string, now time.Time) (*authority, error
 	if err != nil {
 		return nil, fmt.Errorf("make the local CA: %w", err)
 	}
-	if _, err := writeFile(keyFile, keyPEM); err != nil {
+	if err := writeFile(keyFile, keyPEM); err != nil {
 		return nil, err
 	}
-	if _, err := writeFile(certFile, certPEM); err != nil {
+	if err := writeFile(certFile, certPEM); err != nil {
 		return nil, err
 	}
 	return parseAuthority(certPEM, keyPEM)

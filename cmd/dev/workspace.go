@@ -135,11 +135,10 @@ func (w *Workspace) render(set *manifest.Set, broker *v1alpha1.Broker) (*render.
 }
 
 func (w *Workspace) write(out *render.Output) error {
-	if _, err := writeFile(filepath.Join(w.SettingsDir(), config.SettingsFile), out.Settings); err != nil {
+	if err := writeFile(filepath.Join(w.SettingsDir(), config.SettingsFile), out.Settings); err != nil {
 		return err
 	}
-	_, err := writeFile(filepath.Join(w.AccessDir(), config.AccessFile), out.Access)
-	return err
+	return writeFile(filepath.Join(w.AccessDir(), config.AccessFile), out.Access)
 }
 
 // notes gathers what is not in force, and why.
@@ -205,7 +204,7 @@ func (w *Workspace) certifyListener(set *manifest.Set, b *Build, listener string
 		if brought := b.secret(set, namespace, tls.ClientAuth.CASecretName, "the CA of client certificates"); brought != nil {
 			clientCA = brought[caFileName]
 		}
-		if _, err := writeFile(paths.ClientCAFile(listener), clientCA); err != nil {
+		if err := writeFile(paths.ClientCAFile(listener), clientCA); err != nil {
 			return err
 		}
 	}
@@ -257,14 +256,13 @@ func (w *Workspace) issue(ca *authority, listener string, tls *v1alpha1.TLS) err
 }
 
 func writePair(paths render.Paths, listener string, cert, key, ca []byte) error {
-	if _, err := writeFile(filepath.Join(filepath.Dir(paths.CertFile(listener)), caFileName), ca); err != nil {
+	if err := writeFile(filepath.Join(filepath.Dir(paths.CertFile(listener)), caFileName), ca); err != nil {
 		return err
 	}
-	if _, err := writeFile(paths.KeyFile(listener), key); err != nil {
+	if err := writeFile(paths.KeyFile(listener), key); err != nil {
 		return err
 	}
-	_, err := writeFile(paths.CertFile(listener), cert)
-	return err
+	return writeFile(paths.CertFile(listener), cert)
 }
 
 // names that a listener is reached by on this machine, and those of its spec.

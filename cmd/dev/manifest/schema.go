@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 
@@ -81,7 +82,7 @@ func newDefinition(c *apiextensionsv1.CustomResourceDefinition) (*definition, er
 // judge does to the object what the API server does on creation: it refuses
 // unknown fields, fills in defaults, and checks the schema and then the rules.
 func (d *document) judge(kind *definition) []error {
-	var problems []error
+	var problems []*Problem
 	unknown := pruning.PruneWithOptions(d.object, kind.structural, true,
 		schema.UnknownFieldPathOptions{TrackUnknownFieldPaths: true})
 	for _, path := range unknown {
@@ -99,7 +100,16 @@ func (d *document) judge(kind *definition) []error {
 	for _, err := range invalid {
 		problems = append(problems, d.problem(trimPath(err.Field), "%s", message(err)))
 	}
-	return problems
+	slices.SortStableFunc(problems, func(a, b *Problem) int { return a.Line - b.Line })
+	return toErrors(problems)
+}
+
+func toErrors(problems []*Problem) []error {
+	var errs []error
+	for _, p := range problems {
+		errs = append(errs, p)
+	}
+	return errs
 }
 
 // trimPath drops the marks of the root that field paths may carry.

@@ -22,6 +22,9 @@ type frames struct {
 	made [12]span
 }
 
+// keptFrames is how much memory is kept for the next message, in bytes.
+const keptFrames = 1 << 20
+
 // span is one encoding within frames.buf; end is 0 while it is not made.
 type span struct{ start, end, idAt int }
 
@@ -30,6 +33,9 @@ type span struct{ start, end, idAt int }
 func (f *frames) reset(p *packet.Publish, v packet.Version, raw []byte) {
 	f.message = nil
 	f.buf = f.buf[:0]
+	if cap(f.buf) > keptFrames {
+		f.buf = nil
+	}
 	f.made = [12]span{}
 	f.publish.Topic, f.publish.Payload = p.Topic, p.Payload
 	f.raw = nil
@@ -99,6 +105,7 @@ func (f *frames) withIDs(q packet.QoS, retain bool, ids []uint32) (frame []byte,
 		p.Properties.AddSubscriptionID(id)
 	}
 	start := len(f.buf)
-	f.buf, idAt = p.AppendFrame(f.buf, packet.V5)
-	return f.buf[start:], idAt
+	buf, idAt := p.AppendFrame(f.buf, packet.V5)
+	f.buf = buf[:start] // one is needed at a time
+	return buf[start:], idAt
 }

@@ -122,7 +122,9 @@ func (w *Worker) match(rt *route) {
 	// Read before matching: a change in between makes the route stale again.
 	rt.generation, rt.epoch = w.r.index.Generation(), w.r.epoch.Load()
 	w.r.index.Match(rt.topic, &w.matches)
+	before := len(rt.result.Entries)
 	rt.take(&w.matches.Result)
+	w.routes.grew(len(rt.result.Entries) - before)
 	rt.result.Entries = receivers(rt.result.Entries, rt.topic, rt.result.Extra)
 }
 
@@ -281,6 +283,7 @@ func (x *retained) put(m *session.Message) {
 	if had {
 		x.bytes.Add(-int64(old.Size()))
 	}
+	x.version.Add(1)
 }
 
 // dropped counts a message that was not delivered.

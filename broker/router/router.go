@@ -16,8 +16,10 @@ import (
 type Limits struct {
 	RetainedMessages int
 	RetainedBytes    int64
-	// SubscriptionsPerClient, unless the user has a limit of its own.
-	SubscriptionsPerClient int
+	// Queue and Overflow of sessions whose client has not been seen since the
+	// broker started.
+	Queue    session.Limits
+	Overflow Overflow
 	// MaxQoS that a subscription is granted.
 	MaxQoS byte
 }
@@ -40,6 +42,8 @@ type Router struct {
 type retained struct {
 	retain.Index[*session.Message]
 	bytes atomic.Int64
+	// version changes after each change, before the message is delivered.
+	version atomic.Uint64
 }
 
 // New returns a router with no session over st. Load comes next.
@@ -69,7 +73,7 @@ func (r *Router) Retained() (messages int, bytes int64) {
 }
 
 // Load takes over what the store kept. It is called once, before any Worker
-// runs. Sessions whose user is gone, and what has expired, end here.
+// runs. Sessions that have expired meanwhile end at the first Tick.
 func (r *Router) Load(now time.Time) error { return r.store.Load(&loader{r: r, now: now}) }
 
 // loader is the store.Loader of a router.
@@ -89,7 +93,8 @@ func (l *loader) LoadSession(rec store.Session) error {
 		principal:    auth.Principal{Username: rec.Username, Anonymous: rec.Anonymous, ClientID: rec.ClientID},
 		disconnected: rec.Disconnected,
 		will:         rec.Will,
-		session:      session.Session{Durable: true, Expiry: rec.Expiry},
+		session:      session.Session{Durable: true, Expiry: rec.Expiry, Limits: l.r.limits.Load().Queue},
+		overflow:     l.r.limits.Load().Overflow,
 	}
 	for _, id := range rec.Received {
 		s.session.Receive(id)
@@ -100,6 +105,7 @@ func (l *loader) LoadSession(rec store.Session) error {
 	for _, sub := range rec.Subscriptions {
 		l.r.subscribe(s, sub)
 	}
+	l.r.reauthorize(s)
 	l.r.schedule(s)
 	return nil
 }

@@ -10,8 +10,9 @@ import "hash/maphash"
 // A route that somebody holds on to may come to stand for another topic: compare
 // the topic before use.
 type routes struct {
-	seed  maphash.Seed
-	slots []*route
+	seed    maphash.Seed
+	slots   []*route
+	entries int // subscribers on all routes
 }
 
 // routeSlots is a power of two.
@@ -35,6 +36,17 @@ func (c *routes) get(name []byte) (rt *route, found bool) {
 		*first = new(route)
 	}
 	return *first, false
+}
+
+// mostEntries bounds the memory of routes with very many subscribers.
+const mostEntries = 1 << 20
+
+// grew notes that a route has n more subscribers. When they are too many in all,
+// it begins anew.
+func (c *routes) grew(n int) {
+	if c.entries += n; c.entries > mostEntries {
+		c.slots, c.entries = nil, 0
+	}
 }
 
 func is(rt *route, name []byte) bool { return rt != nil && string(rt.topic) == string(name) }

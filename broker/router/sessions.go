@@ -118,8 +118,8 @@ type Connect struct {
 
 // Connect gives the connection its session, taken over from another connection
 // of the same client if there is one [MQTT-3.1.4-3]. It fails with a reason
-// where the session belongs to somebody else. The CONNACK follows, and then
-// Resume.
+// where the session belongs to somebody else or the user has too many
+// connections. The CONNACK follows, and then Resume.
 func (w *Worker) Connect(c *Connect) (s *Subscriber, present bool, reason packet.ReasonCode) {
 	s, present, wills, reason := w.attach(c)
 	for _, m := range wills {
@@ -150,12 +150,7 @@ func (w *Worker) attach(c *Connect) (s *Subscriber, present bool, wills []*sessi
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !w.join(s, c) {
-		if !present {
-			w.end(sh, s)
-		}
-		return nil, false, wills, packet.ReasonNotAuthorized
-	}
+	w.join(s, c)
 	return s, present, wills, packet.ReasonSuccess
 }
 
@@ -177,7 +172,8 @@ func (w *Worker) takeOver(sh *shard, s *Subscriber, c *Connect) (*Subscriber, []
 	if !sameOwner(s.principal, c.Principal) {
 		return nil, nil, packet.ReasonClientIdentifierNotValid
 	}
-	goesOn := s.session.Durable && !c.CleanStart
+	expired := s.link == nil && !w.Now.Before(s.ends())
+	goesOn := s.session.Durable && !c.CleanStart && !expired
 	var wills []*session.Message
 	if s.link != nil {
 		s.link.Kick(packet.ReasonSessionTakenOver, "another connection uses this client identifier")
@@ -195,30 +191,37 @@ func sameOwner(a, b auth.Principal) bool {
 	return a.Username == b.Username && a.Anonymous == b.Anonymous
 }
 
-// join connects s, which is locked. It fails where the access rules changed
-// since the client was authenticated, and it is not valid any more.
-func (w *Worker) join(s *Subscriber, c *Connect) bool {
+// join connects s, which is locked. Where the access rules changed since the
+// client was authenticated, and it is not valid any more, it is kicked at once.
+func (w *Worker) join(s *Subscriber, c *Connect) {
+	w.r.timers.cancel(s)
+	if s.session.Durable && c.Expiry == 0 {
+		w.forget(s) // it ends with this connection, however that ends
+	}
 	s.link, s.principal, s.version, s.maxPacket = c.Link, c.Principal, c.Version, c.MaxPacket
 	s.will, s.overflow = nil, c.Overflow
 	s.connWill, s.connWillDelay = c.Will, c.WillDelay
 	s.session.Window = min(max(c.Window, 1), session.MaxWindow)
 	s.session.Limits = c.Limits
 	s.session.Expiry, s.session.Durable = c.Expiry, c.Expiry > 0
-	s.disconnected = time.Time{}
-	s.epoch++
+	s.connected, s.disconnected = w.Now, time.Time{}
 	s.online.Store(true)
 	w.r.sessions.connected.Add(1)
 	access := w.r.access.Load()
 	if !access.Valid(s.principal) {
-		w.detach(s)
-		return false
+		s.link.Kick(packet.ReasonNotAuthorized, "the user or the credential is no longer valid")
 	}
 	s.acl.Store(access.ACL(s.principal))
 	w.r.reauthorize(s)
 	if s.session.Durable {
 		w.batch.Sessions = append(w.batch.Sessions, s.record())
 	}
-	return true
+}
+
+// forget takes s, which is locked, out of the store.
+func (w *Worker) forget(s *Subscriber) {
+	w.Settle() // a batch begins with what ends, and s may be in this one
+	w.batch.Ended = append(w.batch.Ended, s.ClientID)
 }
 
 // Resume sends again what was in flight when an earlier connection of the
@@ -279,8 +282,13 @@ func (w *Worker) detach(s *Subscriber) []*session.Message {
 	if m == nil || !w.mayPublishWill(s, m) {
 		return nil
 	}
-	delay := min(s.connWillDelay, s.session.Expiry)
-	if delay <= 0 {
+	delay := max(min(s.connWillDelay, s.session.Expiry), 0)
+	if !m.Expires.IsZero() { // its lifetime begins when it is published
+		published := *m
+		published.Expires = m.Expires.Add(w.Now.Add(delay).Sub(s.connected))
+		m = &published
+	}
+	if delay == 0 {
 		return []*session.Message{m}
 	}
 	s.will = &store.Will{Message: m, At: w.Now.Add(delay)} // [MQTT-3.1.3-9]
@@ -306,8 +314,9 @@ func (w *Worker) end(sh *shard, s *Subscriber) (wills []*session.Message) {
 		w.r.unindex(s, sub)
 	}
 	if s.session.Durable {
-		w.batch.Ended = append(w.batch.Ended, s.ClientID)
+		w.forget(s)
 	}
+	w.r.timers.cancel(s)
 	s.ended, s.session = true, session.Session{}
 	delete(sh.byID, s.ClientID)
 	w.r.sessions.count.Add(-1)

@@ -27,7 +27,7 @@ func (w *Worker) Subscribe(s *Subscriber, link Link, p *packet.Subscribe, maxSub
 	}
 	for i := range p.Subscriptions {
 		if s.link != link {
-			results = append(results, Subscribed{Reason: packet.ReasonSessionTakenOver})
+			results = append(results, Subscribed{Reason: packet.ReasonUnspecifiedError}) // taken over
 			continue
 		}
 		results = append(results, w.subscribeOne(s, &p.Subscriptions[i], id, maxSubscriptions))
@@ -119,6 +119,7 @@ func (w *Worker) Unsubscribe(s *Subscriber, link Link, filters [][]byte, results
 // granted it [MQTT-3.3.1-6].
 func (w *Worker) Replay(s *Subscriber, link Link, filter string) {
 	var found []*session.Message
+	version := w.r.retained.version.Load()
 	w.r.retained.Match(filter, func(_ string, m *session.Message) bool {
 		if !m.Expired(w.Now) && mayReceive(s, []byte(m.Topic)) {
 			found = append(found, m)
@@ -134,14 +135,26 @@ func (w *Worker) Replay(s *Subscriber, link Link, filter string) {
 	if s.link != link || sub == nil {
 		return
 	}
+	if waiting, _ := s.session.Queue(); waiting > 0 && waiting >= s.session.Limits.QueuedMessages {
+		w.Counts[metrics.DroppedQueueFull] += uint64(len(found))
+		return
+	}
+	changed := w.r.retained.version.Load() != version
 	for _, m := range found {
+		if changed {
+			// s may have got a newer one already, which this must not follow.
+			if m, _ = w.r.retained.Get(m.Topic); m == nil {
+				continue
+			}
+		}
 		w.replayOne(s, sub, m)
 	}
 	w.pump(s)
 }
 
 // replayOne queues a retained message. The queue's limits are for messages that
-// come unasked, so they do not bound a replay.
+// come unasked: one replay may exceed them, and then there is no other until it
+// was read.
 func (w *Worker) replayOne(s *Subscriber, sub *session.Subscription, m *session.Message) {
 	d := &session.Delivery{Message: m, QoS: min(m.QoS, sub.QoS), Retain: true}
 	if sub.ID != 0 {
@@ -154,24 +167,23 @@ func (w *Worker) replayOne(s *Subscriber, sub *session.Subscription, m *session.
 // Tick publishes wills whose delay has passed and ends sessions that expired.
 // It is called by one worker, about once a second.
 func (w *Worker) Tick() {
-	for _, t := range w.r.timers.due(w.Now) {
-		for _, m := range w.expire(t) {
+	for _, s := range w.r.timers.due(w.Now) {
+		for _, m := range w.expire(s) {
 			w.PublishMessage(m)
 		}
 	}
 }
 
-func (w *Worker) expire(t timer) []*session.Message {
-	s := t.subscriber
+func (w *Worker) expire(s *Subscriber) []*session.Message {
 	sh := w.r.sessions.shard(s.ClientID)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.epoch != t.epoch || s.link != nil || s.ended {
+	if s.link != nil || s.ended {
 		return nil
 	}
-	if !w.Now.Before(s.disconnected.Add(s.session.Expiry)) {
+	if !w.Now.Before(s.ends()) {
 		n, _ := s.session.Queue()
 		w.Counts[metrics.DroppedExpired] += uint64(n)
 		return w.end(sh, s)

@@ -48,12 +48,18 @@ type Subscriber struct {
 	maxPacket     int // bytes that the client accepts in a packet; 0 is no limit
 	session       session.Session
 	overflow      Overflow
+	connected     time.Time
 	disconnected  time.Time
 	will          *store.Will      // waits for its delay to pass
-	connWill      *session.Message // of the connection that stands
+	connWill      *session.Message // of the connection that stands; expires as if published when it began
 	connWillDelay time.Duration
-	epoch         int // counts connects, so that older timers are known
+
+	timer timer // guarded by the router's timers
 }
+
+// ends is when the session ends unless its client is back by then. It is
+// disconnected.
+func (s *Subscriber) ends() time.Time { return s.disconnected.Add(s.session.Expiry) }
 
 // Overflow is what happens to a message that finds its session's queue full.
 type Overflow int

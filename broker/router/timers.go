@@ -7,51 +7,75 @@ import (
 )
 
 // timers wake the router up for sessions without a connection: for a will that
-// is due, or the end of the session. A timer of an earlier connection is passed
-// over when its time comes.
+// is due, or the end of the session. A session has one timer at most.
 type timers struct {
 	mu   sync.Mutex
 	heap timerHeap
 }
 
+// timer is a session's place among the timers, which guard it.
 type timer struct {
-	at         time.Time
-	subscriber *Subscriber
-	epoch      int
+	at    time.Time
+	place int // in the heap, from 1; 0 is none
 }
 
 // schedule sets the timer of s, which is locked and disconnected.
 func (r *Router) schedule(s *Subscriber) {
-	at := s.disconnected.Add(s.session.Expiry)
+	at := s.ends()
 	if s.will != nil && s.will.At.Before(at) {
 		at = s.will.At
 	}
-	r.timers.mu.Lock()
-	heap.Push(&r.timers.heap, timer{at: at, subscriber: s, epoch: s.epoch})
-	r.timers.mu.Unlock()
-}
-
-// due takes out the timers whose time has come.
-func (t *timers) due(now time.Time) []timer {
+	t := &r.timers
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var due []timer
-	for len(t.heap) > 0 && !now.Before(t.heap[0].at) {
-		due = append(due, heap.Pop(&t.heap).(timer))
+	s.timer.at = at
+	if s.timer.place > 0 {
+		heap.Fix(&t.heap, s.timer.place-1)
+		return
+	}
+	heap.Push(&t.heap, s)
+}
+
+// cancel takes the timer of s away.
+func (t *timers) cancel(s *Subscriber) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s.timer.place > 0 {
+		heap.Remove(&t.heap, s.timer.place-1)
+	}
+}
+
+// due takes out the sessions whose time has come.
+func (t *timers) due(now time.Time) []*Subscriber {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var due []*Subscriber
+	for len(t.heap) > 0 && !now.Before(t.heap[0].timer.at) {
+		due = append(due, heap.Pop(&t.heap).(*Subscriber))
 	}
 	return due
 }
 
-type timerHeap []timer
+type timerHeap []*Subscriber
 
 func (h timerHeap) Len() int           { return len(h) }
-func (h timerHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
-func (h timerHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *timerHeap) Push(x any)        { *h = append(*h, x.(timer)) }
+func (h timerHeap) Less(i, j int) bool { return h[i].timer.at.Before(h[j].timer.at) }
+func (h timerHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].timer.place, h[j].timer.place = i+1, j+1
+}
+
+func (h *timerHeap) Push(x any) {
+	s := x.(*Subscriber)
+	*h = append(*h, s)
+	s.timer.place = len(*h)
+}
+
 func (h *timerHeap) Pop() any {
 	old := *h
 	last := old[len(old)-1]
-	old[len(old)-1] = timer{}
+	old[len(old)-1] = nil
 	*h = old[:len(old)-1]
+	last.timer.place = 0
 	return last
 }

@@ -48,11 +48,17 @@ func (w *Worker) Commit(done func(error)) {
 	w.batch.Reset()
 }
 
-// EndRound hands over what nobody waits for: lazy changes and counts.
-func (w *Worker) EndRound() {
+// Settle hands changes over that nobody waits for. They are stored before those
+// of later calls, of this worker and of others.
+func (w *Worker) Settle() {
 	if w.Dirty() {
 		w.r.store.Commit(&w.batch, func(error) {})
 		w.batch.Reset()
 	}
+}
+
+// EndRound hands over the counts of the round, and settles what is left.
+func (w *Worker) EndRound() {
+	w.Settle()
 	w.r.metrics.Add(&w.Counts)
 }

@@ -209,10 +209,9 @@ func (c *conn) terms(p *packet.Connect, who auth.Principal) (*router.Connect, *p
 		Version:    p.Version,
 		CleanStart: p.CleanStart,
 		Window:     session.MaxWindow,
-		Limits:     session.Limits{QueuedMessages: m.MaxQueuedMessages, QueuedBytes: int(m.MaxQueuedBytes)},
+		Limits:     queueLimits(&m),
 		Overflow:   overflow(m.Overflow),
 	}
-	req.Limits.DropOldest = req.Overflow == router.DropOldest
 	c.limits.maxPacket = int(m.MaxPacketSize)
 	c.limits.maxQoS = packet.QoS(*m.MaxQoS)
 	c.limits.receiveMax = m.ReceiveMaximum
@@ -296,6 +295,15 @@ func narrow(limit, own int) int {
 		return own
 	}
 	return limit
+}
+
+// queueLimits bound a session's queue, unless its user has narrower ones.
+func queueLimits(m *config.MQTT) session.Limits {
+	return session.Limits{
+		QueuedMessages: m.MaxQueuedMessages,
+		QueuedBytes:    int(m.MaxQueuedBytes),
+		DropOldest:     m.Overflow == config.DropOldest,
+	}
 }
 
 func overflow(o config.Overflow) router.Overflow {

@@ -139,6 +139,7 @@ func (l *loop) turn() bool {
 		l.server.ready(l, e)
 	}
 	l.runPosted()
+	l.worker.Settle() // before a client can answer to it
 	l.flush()
 	l.worker.EndRound()
 	return true

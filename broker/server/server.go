@@ -132,6 +132,8 @@ func (s *Server) routerLimits() router.Limits {
 		RetainedMessages: m.MaxRetainedMessages,
 		RetainedBytes:    m.MaxRetainedBytes,
 		MaxQoS:           *m.MaxQoS,
+		Queue:            queueLimits(&m),
+		Overflow:         overflow(m.Overflow),
 	}
 }
 
@@ -231,6 +233,9 @@ func (s *Server) nextLoop() *loop {
 	s.turn = (s.turn + 1) % len(s.loops)
 	return s.loops[s.turn]
 }
+
+// Sessions returns the number of sessions, connected or not.
+func (s *Server) Sessions() int { return s.router.Sessions() }
 
 // Status is what a broker says of itself.
 type Status struct {

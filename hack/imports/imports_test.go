@@ -63,11 +63,15 @@ var rules = []rule{
 		own: []string{"api/...", "broker/config", "broker/topic", "broker/auth/password"}, forbidden: impure},
 	{packages: "controllers/conditions/...", own: []string{"api/..."}},
 	{packages: "controllers/apply/...", own: []string{"api/...", "controllers/conditions/..."}},
-	{packages: "controllers/testenv/...", own: []string{"api/..."}},
+	{packages: "controllers/enforcement", own: []string{"api/...", "controllers/conditions/...", "controllers/render"}},
+	// The whole operator runs in it.
+	{packages: "controllers/testenv/...", own: []string{"controllers/...", "api/...", "broker/config", "broker/admin/client"}},
 	// The kinds: each may use what is below it, and none another kind.
 	{packages: "controllers/broker/...", own: append([]string{"controllers/broker/..."}, kindImports...)},
 	{packages: "controllers/mqttuser/...", own: append([]string{"controllers/mqttuser/..."}, kindImports...)},
 	{packages: "controllers/topicacl/...", own: append([]string{"controllers/topicacl/..."}, kindImports...)},
+	// Puts the controllers together.
+	{packages: "controllers", own: []string{"controllers/...", "api/..."}},
 
 	{packages: "broker/packet", external: nothing},
 	{packages: "broker/topic", external: nothing},
@@ -83,7 +87,7 @@ var rules = []rule{
 	{packages: "broker/router", own: []string{
 		"broker/topic", "broker/packet", "broker/session", "broker/retain", "broker/store", "broker/auth", "broker/metrics",
 	}, forbidden: engineForbidden},
-	{packages: "broker/listener/...", forbidden: engineForbidden},
+	{packages: "broker/listener/...", own: []string{"broker/config"}, forbidden: engineForbidden},
 	{packages: "broker/metrics", forbidden: engineForbidden},
 	{packages: "broker/config", own: []string{"broker/topic"}, forbidden: engineForbidden},
 	{packages: "broker/admin/client", forbidden: engineForbidden},
@@ -92,13 +96,14 @@ var rules = []rule{
 	{packages: "broker/server/...", own: []string{"broker/..."}, forbidden: engineForbidden},
 	{packages: "broker/...", own: []string{"broker/..."}, forbidden: engineForbidden},
 
-	{packages: "cmd/...", own: []string{"cmd/...", "api/...", "broker/...", "controllers/..."}},
+	{packages: "cmd/...", own: []string{"cmd/...", "api/...", "broker/...", "controllers/...", "config/crd"}},
 }
 
 // kindImports is what every kind's controller may import.
 var kindImports = []string{
 	"api/...", "broker/config", "broker/topic", "broker/auth/password", "broker/admin/client",
 	"controllers/resource/...", "controllers/render/...", "controllers/apply/...", "controllers/conditions/...",
+	"controllers/enforcement",
 }
 
 // impure are the clients that a pure builder has no use for.

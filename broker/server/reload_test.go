@@ -1,0 +1,220 @@
+package server_test
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/godwit-mqtt/godwit/broker/brokertest"
+	"github.com/godwit-mqtt/godwit/broker/config"
+	"github.com/godwit-mqtt/godwit/broker/packet"
+	"github.com/godwit-mqtt/godwit/broker/server"
+)
+
+// served returns the serial number of the certificate that new clients see.
+func served(t *testing.T, b *brokertest.Broker) string {
+	t.Helper()
+	c := b.DialTLS(t, v5)
+	defer c.Close()
+	return c.Conn.(*tls.Conn).ConnectionState().PeerCertificates[0].SerialNumber.String()
+}
+
+func TestCertificateIsSwapped(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	bystander := b.DialTLS(t, v5)
+	bystander.Connect("bystander")
+	before := served(t, b)
+	b.MustReload(t, func(*config.Config) {})
+	if served(t, b) != before {
+		t.Error("another certificate is served although none was written")
+	}
+	b.RenewCertificate(t)
+	b.MustReload(t, func(*config.Config) {})
+	if served(t, b) == before {
+		t.Error("the old certificate is served")
+	}
+	bystander.ExpectSilence()
+}
+
+func TestBadCertificateKeepsTheOldOne(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t, users)
+	before := served(t, b)
+	if err := os.WriteFile(filepath.Join(b.Dir(), "tls.crt"), []byte("nonsense"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := b.Reload(func(c *config.Config) {
+		c.Settings.Anonymous = true
+		c.Settings.Listeners = append(c.Settings.Listeners, config.Listener{Name: "more", Address: "127.0.0.1"})
+	})
+	if err == nil {
+		t.Fatal("the reload succeeds")
+	}
+	if served(t, b) != before || b.Addr("more") != nil {
+		t.Error("a part of the bad configuration is in force")
+	}
+	c := b.Dial(t, v5)
+	c.Send(brokertest.NewConnect("c"))
+	c.ExpectRefused(packet.ReasonNotAuthorized)
+}
+
+func TestClientCertificates(t *testing.T) {
+	t.Parallel()
+	others := brokertest.NewCA(t)
+	for name, tc := range map[string]struct {
+		auth         config.ClientAuth
+		certificates func(*testing.T, *brokertest.Broker) []tls.Certificate
+		handshake    bool
+		user         bool
+	}{
+		"required and shown":     {config.ClientAuthRequired, own, true, true},
+		"required and not shown": {config.ClientAuthRequired, none, false, false},
+		"required, and of another CA": {config.ClientAuthRequired, func(t *testing.T, _ *brokertest.Broker) []tls.Certificate {
+			return []tls.Certificate{others.Issue(t, "ann's device").TLS()}
+		}, false, false},
+		"optional and shown":     {config.ClientAuthOptional, own, true, true},
+		"optional and not shown": {config.ClientAuthOptional, none, true, false},
+		"not asked for":          {config.ClientAuthNone, own, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := brokertest.Start(t, users)
+			ca := filepath.Join(b.Dir(), "ca.crt")
+			brokertest.WriteFile(t, ca, b.CA.PEM())
+			b.MustReload(t, func(c *config.Config) {
+				settings := *c.Settings.Listeners[1].TLS
+				settings.ClientAuth, settings.ClientCAFile = tc.auth, ca
+				c.Settings.Listeners[1].TLS = &settings
+				c.Access.Users[0].CommonName = "ann's device"
+			})
+			raw := b.DialAt(t, brokertest.TLS, v5).Conn
+			c := brokertest.NewClient(t, tls.Client(raw, &tls.Config{
+				ServerName: "localhost", RootCAs: b.CA.Pool(), Certificates: tc.certificates(t, b),
+			}), v5)
+			_ = c.SetDeadline(time.Now().Add(brokertest.Patience))
+			_, err := c.Write(brokertest.NewConnect("c").Append(nil, v5))
+			if !tc.handshake {
+				// TLS 1.3 tells the client only after its handshake.
+				if _, rerr := c.Read(make([]byte, 1)); err == nil && rerr == nil {
+					t.Error("the handshake succeeds")
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ack := brokertest.Expect[*packet.Connack](c); ack.Reason.IsError() == tc.user {
+				t.Errorf("CONNACK with %v", ack.Reason)
+			}
+		})
+	}
+}
+
+func own(t *testing.T, b *brokertest.Broker) []tls.Certificate {
+	t.Helper()
+	return []tls.Certificate{b.CA.Issue(t, "ann's device").TLS()}
+}
+
+func none(*testing.T, *brokertest.Broker) []tls.Certificate { return nil }
+
+func TestListenersComeAndGo(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	first := b.Connect(t, v5, "first")
+	before := b.Addr(brokertest.Plain).String()
+	b.MustReload(t, func(c *config.Config) {
+		c.Settings.Listeners = append(c.Settings.Listeners, config.Listener{Name: "second", Address: "127.0.0.1"})
+	})
+	if b.Addr(brokertest.Plain).String() != before {
+		t.Error("a listener that stayed has moved")
+	}
+	second := b.DialAt(t, "second", v5)
+	second.Connect("second")
+	half := b.DialAt(t, "second", v5)
+	half.SendBytes([]byte{0x10})
+	addr := b.Addr("second").String()
+	b.MustReload(t, func(c *config.Config) { c.Settings.Listeners = c.Settings.Listeners[:2] })
+	second.ExpectDisconnect(packet.ReasonAdministrativeAction)
+	half.ExpectClosed()
+	if conn, err := net.DialTimeout("tcp", addr, time.Second); err == nil {
+		_ = conn.Close()
+		t.Error("the listener still accepts")
+	}
+	first.ExpectSilence()
+}
+
+func TestTakenPortKeepsTheOldConfiguration(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	port := taken.Addr().(*net.TCPAddr).Port
+	b := brokertest.Start(t)
+	c := b.Connect(t, v5, "c")
+	err = b.Reload(func(c *config.Config) {
+		c.Settings.Anonymous = false
+		c.Settings.Listeners = []config.Listener{
+			{Name: "new", Address: "127.0.0.1"}, {Name: "taken", Address: "127.0.0.1", Port: port},
+		}
+	})
+	if err == nil {
+		t.Fatal("the reload succeeds")
+	}
+	if b.Addr("new") != nil {
+		t.Error("a listener of the bad configuration is open")
+	}
+	c.ExpectSilence()
+	b.Connect(t, v5, "another")
+}
+
+func TestConnectionsOfAListenerAreBounded(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t, func(c *config.Config) { c.Settings.Listeners[0].MaxConnections = 2 })
+	first, second := b.Connect(t, v5, "1"), b.Connect(t, v5, "2")
+	b.Dial(t, v5).ExpectClosed()
+	first.Disconnect()
+	brokertest.WaitFor(t, "room for another", func() bool {
+		conn, err := net.Dial("tcp", b.Addr(brokertest.Plain).String())
+		if err != nil {
+			return false
+		}
+		defer conn.Close()
+		_, _ = conn.Write(brokertest.NewConnect("3").Append(nil, v5))
+		_ = conn.SetReadDeadline(time.Now().Add(brokertest.Patience))
+		n, _ := conn.Read(make([]byte, 1))
+		return n == 1
+	})
+	second.ExpectSilence()
+}
+
+func TestStopLetsClientsGo(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	var clients []*brokertest.Client
+	for range 20 {
+		clients = append(clients, b.Connect(t, v5, ""))
+	}
+	clients = append(clients, b.DialTLS(t, v5))
+	clients[20].Connect("tls")
+	stalled, silent := b.DialAt(t, brokertest.TLS, v5), b.Dial(t, v5)
+	stopped := make(chan struct{})
+	go func() { b.Stop(); close(stopped) }()
+	for _, c := range clients[:10] { // the others do not read
+		c.ExpectDisconnect(packet.ReasonServerShuttingDown)
+		_ = c.Close()
+	}
+	silent.ExpectClosed()
+	stalled.ExpectClosed()
+	<-stopped
+	clients[20].ExpectDisconnect(packet.ReasonServerShuttingDown)
+	if err := b.Reload(func(*config.Config) {}); !errors.Is(err, server.ErrClosed) {
+		t.Errorf("a reload after the end: %v", err)
+	}
+}

@@ -87,7 +87,16 @@ func operatorLogger(development bool) logr.Logger {
 	if development {
 		return logr.FromSlogHandler(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	return logr.FromSlogHandler(slog.NewJSONHandler(os.Stderr, nil))
+	return logr.FromSlogHandler(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{ReplaceAttr: legible}))
+}
+
+// legible writes values that know how to be read, such as watches, that way and
+// not by their fields.
+func legible(_ []string, a slog.Attr) slog.Attr {
+	if s, ok := a.Value.Any().(fmt.Stringer); ok && a.Value.Kind() == slog.KindAny {
+		return slog.String(a.Key, s.String())
+	}
+	return a
 }
 
 func managerOptions(f operatorFlags, scheme *runtime.Scheme) manager.Options {

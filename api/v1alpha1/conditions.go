@@ -30,6 +30,7 @@ const (
 	ReasonProgrammed = "Programmed"
 	ReasonApplied    = "Applied"
 	ReasonNotNeeded  = "NotNeeded"
+	ReasonNotStalled = "NotStalled"
 )
 
 // Reasons of a Broker's conditions.

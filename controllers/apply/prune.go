@@ -8,7 +8,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 )
@@ -35,7 +34,7 @@ func (a *Applier) Prune(ctx context.Context, owner client.Object, list client.Ob
 
 // delete removes the very object that was seen, not one that has taken its name.
 func (a *Applier) delete(ctx context.Context, child Child, obj client.Object) error {
-	err := a.client.Delete(ctx, obj, client.Preconditions{UID: new(types.UID(obj.GetUID()))},
+	err := a.client.Delete(ctx, obj, client.Preconditions{UID: new(obj.GetUID())},
 		client.PropagationPolicy(metav1.DeletePropagationBackground))
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete %s %s: %w", child.Kind.Kind, child.Name, err)

@@ -100,6 +100,12 @@ func ofSecret(secret client.Object) client.ListOption {
 	return client.MatchingFields{indexSecret: client.ObjectKeyFromObject(secret).String()}
 }
 
+func namespaceMetadata() *metav1.PartialObjectMetadata {
+	m := &metav1.PartialObjectMetadata{}
+	m.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	return m
+}
+
 func namespaceMetadataList() *metav1.PartialObjectMetadataList {
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))

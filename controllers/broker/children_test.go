@@ -201,6 +201,23 @@ func TestObjectsOfOthersAreLeftAlone(t *testing.T) {
 	}
 }
 
+func TestABrokerStaysReadyWhileUsersAreOnTheirWay(t *testing.T) {
+	t.Parallel()
+	b, pod := readyBroker(t, env.Namespace(t, nil))
+	pod.Hold("")
+	env.Create(t, testenv.Secret(b.Namespace, "dev", "password", "secret"), testenv.User(b.Namespace, "dev", "edge"))
+	env.WaitFor(t, b, isFalse(v1alpha1.ConditionConfigApplied, v1alpha1.ReasonApplying, "edge-0"), testenv.Ready)
+	// A change of its own spec is another matter.
+	testenv.Update(t, env, b, func(b *v1alpha1.Broker) { b.Spec.Authentication.Anonymous = true })
+	env.WaitFor(t, b, isFalse(v1alpha1.ConditionReady, v1alpha1.ReasonApplying, "edge-0"))
+	pod.Hold("settings.mqtt: something is wrong")
+	env.WaitFor(t, b,
+		isFalse(v1alpha1.ConditionConfigApplied, v1alpha1.ReasonConfigRejected, "something is wrong"),
+		isFalse(v1alpha1.ConditionReady, v1alpha1.ReasonConfigRejected, ""))
+	pod.Release()
+	env.WaitFor(t, b, isTrue(v1alpha1.ConditionConfigApplied), testenv.Ready)
+}
+
 func TestAPausedBrokerIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	b := testenv.Broker(env.Namespace(t, nil), "edge", func(b *v1alpha1.Broker) { b.Spec.Paused = true })
@@ -218,12 +235,10 @@ func TestAPausedBrokerIsLeftAlone(t *testing.T) {
 func TestWhatIsNotSupportedIsSaid(t *testing.T) {
 	t.Parallel()
 	b := testenv.Broker(env.Namespace(t, nil), "edge", func(b *v1alpha1.Broker) {
-		b.Spec.Monitoring.PodMonitor = true
-		b.Spec.Persistence.Sync = v1alpha1.SyncInterval
-		b.Spec.Persistence.Enabled = new(true)
+		b.Spec.Monitoring = v1alpha1.Monitoring{PodMonitor: true, Dashboard: true}
 	})
 	env.Create(t, b)
-	env.WaitFor(t, b, stalled(v1alpha1.ReasonNotSupported, "spec.persistence.sync: Interval, spec.monitoring.podMonitor"))
+	env.WaitFor(t, b, stalled(v1alpha1.ReasonNotSupported, "spec.monitoring.podMonitor, spec.monitoring.dashboard"))
 }
 
 func TestABrokerOfTheSameNameWaitsForTheCollectionOfTheFirst(t *testing.T) {

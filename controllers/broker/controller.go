@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
@@ -88,8 +87,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Re
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if !broker.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, nil // its children go with it
+	if ending, err := r.isEnding(ctx, broker); ending || err != nil {
+		return ctrl.Result{}, err
 	}
 	s := newScope(broker)
 	defer func() { err = errors.Join(err, r.updateStatus(ctx, s)) }()
@@ -102,6 +101,20 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Re
 		}
 	}
 	return ctrl.Result{RequeueAfter: s.requeueAfter()}, nil
+}
+
+// isEnding says that the Broker, or its namespace, is being deleted. Its children
+// go with it, and to make them anew would only keep it.
+func (r *Reconciler) isEnding(ctx context.Context, broker *v1alpha1.Broker) (bool, error) {
+	if !broker.DeletionTimestamp.IsZero() {
+		return true, nil
+	}
+	namespace := namespaceMetadata()
+	err := r.Client.Get(ctx, types.NamespacedName{Name: broker.Namespace}, namespace)
+	if apierrors.IsNotFound(err) {
+		return false, nil // the cache has yet to hear of it
+	}
+	return !namespace.DeletionTimestamp.IsZero(), err
 }
 
 // phases in their order. Each may run again at any time, and reads what it needs
@@ -159,9 +172,6 @@ func (s *scope) judge(err error) error {
 		return nil
 	case errors.As(err, &leftover):
 		s.waitFor(v1alpha1.ReasonWaitingForPods, leftover.Error(), whileLeftover)
-		return nil
-	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		s.waitFor(v1alpha1.ReasonFailed, "the namespace is being deleted", whileWaiting)
 		return nil
 	case apierrors.IsInvalid(err), apierrors.IsForbidden(err), apierrors.IsBadRequest(err):
 		s.stall(v1alpha1.ReasonInvalidChild, err.Error())

@@ -137,7 +137,9 @@ func (r *Reconciler) touch(ctx context.Context, s *scope, a podAnswer, annotatio
 	} else if r.touches.due(s.key(), a.pod.UID, now) {
 		metav1.SetMetaDataAnnotation(&patched.ObjectMeta, resource.AnnotationReminded, now.UTC().Format(time.RFC3339))
 	}
-	s.again(r.touches.pace(s.key(), a.pod.UID, now))
+	pace := r.touches.pace(s.key(), a.pod.UID, now)
+	s.again(pace)
+	s.overdue = s.overdue || pace == whileStubborn
 	if maps.Equal(a.pod.Annotations, patched.Annotations) {
 		return nil
 	}

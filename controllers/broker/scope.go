@@ -40,8 +40,10 @@ type scope struct {
 	// set is the live StatefulSet, set by reconcileStatefulSet; nil before there
 	// is one.
 	set *appsv1.StatefulSet
-	// pods is set by reconcileProgramming: the running pods and their answers.
-	pods []podAnswer
+	// pods and overdue are set by reconcileProgramming: the running pods and their
+	// answers, and whether one takes longer than it should to be up to date.
+	pods    []podAnswer
+	overdue bool
 
 	stalls  []notice
 	waits   []notice

@@ -1,12 +1,12 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -39,24 +39,34 @@ func (r *Reconciler) updateStatus(ctx context.Context, s *scope) error {
 	return nil
 }
 
-// announce emits an event where the Broker turned ready, stopped being ready, or
-// came to need a person.
+// announce emits an event where the Broker turned ready or stopped being ready,
+// and where it came to need a person.
 func (r *Reconciler) announce(before, after *v1alpha1.Broker) {
-	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionStalled} {
-		was, is := meta.FindStatusCondition(before.Status.Conditions, kind), meta.FindStatusCondition(after.Status.Conditions, kind)
-		if is == nil || was != nil && was.Status == is.Status && was.Reason == is.Reason {
-			continue
-		}
-		good := (kind == v1alpha1.ConditionReady) == (is.Status == metav1.ConditionTrue)
-		switch {
-		case kind == v1alpha1.ConditionStalled && good:
-			// That it is stalled no longer is told by Ready.
-		case good:
-			r.Events.Eventf(after, nil, corev1.EventTypeNormal, is.Reason, "Reconcile", "the broker is ready")
-		default:
-			r.Events.Eventf(after, nil, corev1.EventTypeWarning, is.Reason, "Reconcile", "%s", is.Message)
+	was, is := conditionsOf(before), conditionsOf(after)
+	switch {
+	case is.stalled.Status == metav1.ConditionTrue && is.stalled.Message != was.stalled.Message:
+		r.Events.Eventf(after, nil, corev1.EventTypeWarning, is.stalled.Reason, "Reconcile", "%s", is.stalled.Message)
+	case is.ready.Status == was.ready.Status:
+	case is.ready.Status == metav1.ConditionTrue:
+		r.Events.Eventf(after, nil, corev1.EventTypeNormal, is.ready.Reason, "Reconcile", "the broker is ready")
+	case was.ready.Status == metav1.ConditionTrue:
+		r.Events.Eventf(after, nil, corev1.EventTypeWarning, is.ready.Reason, "Reconcile", "no longer ready: %s", is.ready.Message)
+	}
+}
+
+// told is what people are told of.
+type told struct{ ready, stalled metav1.Condition }
+
+func conditionsOf(b *v1alpha1.Broker) (t told) {
+	for _, c := range b.Status.Conditions {
+		switch c.Type {
+		case v1alpha1.ConditionReady:
+			t.ready = c
+		case v1alpha1.ConditionStalled:
+			t.stalled = c
 		}
 	}
+	return t
 }
 
 // failedStatus leaves what was found before: a call that failed is tried again,
@@ -127,7 +137,7 @@ func (s *scope) configCondition() metav1.Condition {
 
 func (s *scope) stalledCondition() metav1.Condition {
 	if len(s.stalls) == 0 {
-		return conditions.False(v1alpha1.ConditionStalled, v1alpha1.ReasonReady, "")
+		return conditions.False(v1alpha1.ConditionStalled, v1alpha1.ReasonNotStalled, "")
 	}
 	n := joined(s.stalls)
 	return conditions.True(v1alpha1.ConditionStalled, n.reason, n.message)
@@ -153,10 +163,18 @@ func (s *scope) readyCondition(stalled, tls, config metav1.Condition) metav1.Con
 	if *s.desired.Spec.Replicas == 0 {
 		return conditions.True(v1alpha1.ConditionReady, v1alpha1.ReasonScaledToZero, "stopped, as spec.replicas asks")
 	}
-	if config.Status != metav1.ConditionTrue {
+	if config.Status != metav1.ConditionTrue && !s.merelyApplying(config) {
 		return no(config.Reason, config.Message)
 	}
 	return conditions.True(v1alpha1.ConditionReady, v1alpha1.ReasonReady, "")
+}
+
+// merelyApplying says that a Broker whose spec is in force has users or ACLs on
+// their way to its pods, in the time that this takes. It stays ready.
+func (s *scope) merelyApplying(config metav1.Condition) bool {
+	ready := conditionsOf(s.broker).ready
+	return config.Reason == v1alpha1.ReasonApplying && !s.overdue &&
+		ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == s.broker.Generation
 }
 
 // rollout says what the StatefulSet still has to do; nil where nothing.
@@ -205,13 +223,11 @@ func (s *scope) address(service *corev1.Service) string {
 	if service.Spec.Type != corev1.ServiceTypeLoadBalancer {
 		return service.Name + "." + s.broker.Namespace + ".svc"
 	}
-	for _, ingress := range service.Status.LoadBalancer.Ingress {
-		if ingress.Hostname != "" {
-			return ingress.Hostname
-		}
-		return ingress.IP
+	ingress := service.Status.LoadBalancer.Ingress
+	if len(ingress) == 0 {
+		return ""
 	}
-	return ""
+	return cmp.Or(ingress[0].Hostname, ingress[0].IP)
 }
 
 // certificate is what the first pod serves on a listener.

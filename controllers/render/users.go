@@ -231,12 +231,10 @@ func describe(o metav1.Object) Object {
 
 // digest names a generation and what was rendered of it.
 func digest(generation int64, rendered any) string {
-	h := sha256.New()
-	fmt.Fprintln(h, generation)
-	// Types of package config always encode; a digest of less would only mean that
-	// the object waits for the newest revision.
-	_ = json.NewEncoder(h).Encode(rendered)
-	return hex.EncodeToString(h.Sum(nil)[:16])
+	// Types of package config always encode.
+	encoded, _ := json.Marshal(rendered)
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s", generation, encoded))
+	return hex.EncodeToString(sum[:16])
 }
 
 func keyOf(o metav1.Object) types.NamespacedName {

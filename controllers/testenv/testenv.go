@@ -227,7 +227,7 @@ func assets() (string, error) {
 }
 
 func output(name string, args ...string) (string, error) {
-	cmd := exec.CommandContext(context.Background(), name, args...)
+	cmd := exec.CommandContext(context.Background(), name, args...) //nolint:gosec // the project's own tools
 	cmd.Dir, cmd.Stderr = root(), os.Stderr
 	out, err := cmd.Output()
 	if err != nil {

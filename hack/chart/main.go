@@ -154,10 +154,10 @@ func compare(path string, want []byte) error {
 }
 
 func write(path string, content []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // sources are for all to read
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(path, content, 0o644) //nolint:gosec // sources are for all to read
+	return os.WriteFile(path, content, 0o644)
 }
 
 // strangers names definitions in the chart that config/ does not have.

@@ -44,16 +44,16 @@ func (w *Worker) Dirty() bool { return !w.batch.Empty() }
 // Commit makes durable what calls to w have changed since the last one. done
 // runs on the worker's loop, later, in the order of the calls.
 func (w *Worker) Commit(done func(error)) {
+	defer w.batch.Reset() // whatever the store does
 	w.r.store.Commit(&w.batch, func(err error) { w.post(func() { done(err) }) })
-	w.batch.Reset()
 }
 
 // Settle hands changes over that nobody waits for. They are stored before those
 // of later calls, of this worker and of others.
 func (w *Worker) Settle() {
 	if w.Dirty() {
+		defer w.batch.Reset()
 		w.r.store.Commit(&w.batch, func(error) {})
-		w.batch.Reset()
 	}
 }
 

@@ -139,9 +139,9 @@ func (l *loop) turn() bool {
 		l.server.ready(l, e)
 	}
 	l.runPosted()
-	l.worker.Settle() // before a client can answer to it
+	l.guard(l.worker.Settle) // before a client can answer to it
 	l.flush()
-	l.worker.EndRound()
+	l.guard(l.worker.EndRound)
 	return true
 }
 

@@ -153,7 +153,7 @@ func (c *conn) readTLS() {
 		return
 	}
 	c.loop.worker.Counts[metrics.BytesReceived] += uint64(n)
-	if len(c.tls.in) == 0 && c.state != stateHandshake {
+	if c.state != stateHandshake && len(c.tls.in) == 0 {
 		c.tls.in = c.loop.cipher[:n]
 		c.decrypt()
 		c.tls.own()

@@ -20,9 +20,10 @@ const (
 // slot is one message in flight to the client.
 type slot struct {
 	delivery *Delivery // nil where the session ends with its connection
-	order    uint64    // when it was sent, relative to the others
+	order    uint64    // when it came to its step, relative to the others
 	id       uint16
 	step     step
+	again    bool // the message was not sent again yet over this connection
 }
 
 // inflight is the window of messages that the client has not acknowledged. A
@@ -32,6 +33,7 @@ type slot struct {
 type inflight struct {
 	slots []slot // a power of two, or nil while nothing was ever sent
 	used  int
+	again int    // those of used that wait to be sent again
 	next  uint16 // the identifier handed out last
 	order uint64
 }
@@ -90,7 +92,23 @@ func (f *inflight) grow() {
 	}
 }
 
+// sent counts s in again, which waited to be sent over this connection.
+func (f *inflight) sent(s *slot) {
+	if s.again {
+		s.again = false
+		f.again--
+	}
+}
+
+// release begins the second half of an exchange of QoS 2.
+func (f *inflight) release(s *slot) {
+	f.sent(s)
+	f.order++
+	s.order, s.step = f.order, stepPubcomp
+}
+
 func (f *inflight) free(s *slot) {
+	f.sent(s)
 	*s = slot{}
 	f.used--
 	if f.used == 0 && len(f.slots) > keptSlots {
@@ -102,7 +120,25 @@ func (f *inflight) free(s *slot) {
 // flight.
 const keptSlots = 1024
 
-// inOrder returns the identifiers in use by the order of their first sending.
+// resume returns what is to be sent again over a new connection: the PUBRELs in
+// the order of their PUBRECs, and the messages in the order of their first
+// sending.
+func (f *inflight) resume() (releases, messages []uint16) {
+	f.again = 0
+	for _, id := range f.inOrder() {
+		s := f.at(id)
+		if s.again = s.step != stepPubcomp; s.again {
+			f.again++
+			messages = append(messages, id)
+		} else {
+			releases = append(releases, id)
+		}
+	}
+	return releases, messages
+}
+
+// inOrder returns the identifiers in use by the order in which they came to
+// their step.
 func (f *inflight) inOrder() []uint16 {
 	ids := make([]uint16, 0, f.used)
 	for i := range f.slots {

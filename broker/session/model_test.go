@@ -12,7 +12,8 @@ import (
 // model is a session as one would write it if speed did not count.
 type model struct {
 	window   int
-	inflight []flight // in the order of the first sending
+	inflight []flight // in the order in which they came to their step
+	releases []uint16
 	again    []uint16
 	queue    []*Delivery
 	received map[uint16]bool
@@ -20,9 +21,10 @@ type model struct {
 }
 
 type flight struct {
-	id   uint16
-	d    *Delivery
-	step step
+	id    uint16
+	d     *Delivery
+	step  step
+	again bool // not sent again yet
 }
 
 func (m *model) find(id uint16) int {
@@ -30,22 +32,27 @@ func (m *model) find(id uint16) int {
 }
 
 func (m *model) ready() bool {
-	return len(m.queue) == 0 && len(m.again) == 0 && len(m.inflight) < m.window
+	return len(m.queue) == 0 && len(m.releases)+len(m.again) == 0 && len(m.inflight) < m.window
 }
 
 // next is what Session.Next has to return, but for a new identifier.
 func (m *model) next() (o Outgoing, ok bool) {
+	for len(m.releases) > 0 {
+		i := m.find(m.releases[0])
+		m.releases = m.releases[1:]
+		if i >= 0 && m.inflight[i].step == stepPubcomp {
+			return Outgoing{ID: m.inflight[i].id}, true
+		}
+	}
 	for len(m.again) > 0 {
 		i := m.find(m.again[0])
-		if i >= 0 && m.inflight[i].step != stepPubcomp && len(m.inflight)-len(m.again) >= m.window {
+		waits := i >= 0 && m.inflight[i].again
+		if waits && m.unacknowledged() >= m.window {
 			return o, false
 		}
 		m.again = m.again[1:]
-		switch {
-		case i < 0:
-		case m.inflight[i].step == stepPubcomp:
-			return Outgoing{ID: m.inflight[i].id}, true
-		default:
+		if waits {
+			m.inflight[i].again = false
 			return Outgoing{Delivery: m.inflight[i].d, ID: m.inflight[i].id, Dup: true}, true
 		}
 	}
@@ -54,6 +61,29 @@ func (m *model) next() (o Outgoing, ok bool) {
 	}
 	o.Delivery, m.queue = m.queue[0], m.queue[1:]
 	return o, true
+}
+
+// unacknowledged is how many messages the client has of this connection, or has
+// begun to receive.
+func (m *model) unacknowledged() (n int) {
+	for _, f := range m.inflight {
+		if !f.again {
+			n++
+		}
+	}
+	return n
+}
+
+func (m *model) resume() {
+	m.releases, m.again = nil, nil
+	for i := range m.inflight {
+		f := &m.inflight[i]
+		if f.again = f.step != stepPubcomp; f.again {
+			m.again = append(m.again, f.id)
+		} else {
+			m.releases = append(m.releases, f.id)
+		}
+	}
 }
 
 // play runs a program of operations on a session and its model.
@@ -80,10 +110,7 @@ func play(t *testing.T, program []byte) {
 			m.window = int(arg()%6) + 1
 			s.Window = m.window
 			s.Resume()
-			m.again = nil
-			for _, f := range m.inflight {
-				m.again = append(m.again, f.id)
-			}
+			m.resume()
 		case 8:
 			m.receive(t, s, uint16(arg()%5)+1, arg())
 		}
@@ -109,7 +136,7 @@ func (m *model) sends(t *testing.T, id uint16, d *Delivery) {
 	if id == 0 || m.find(id) >= 0 {
 		t.Fatalf("identifier %d for a new message", id)
 	}
-	m.inflight = append(m.inflight, flight{id, d, firstStep(d.QoS)})
+	m.inflight = append(m.inflight, flight{id: id, d: d, step: firstStep(d.QoS)})
 }
 
 func (m *model) send(t *testing.T, s *Session) {
@@ -143,7 +170,8 @@ func (m *model) acknowledge(t *testing.T, s *Session, kind, which byte) {
 	switch {
 	case !known:
 	case typ == packet.TypePubrec && !reason.IsError():
-		m.inflight[i].step = stepPubcomp
+		f := flight{id: id, d: m.inflight[i].d, step: stepPubcomp}
+		m.inflight = append(slices.Delete(m.inflight, i, i+1), f)
 	default:
 		done = m.inflight[i].d
 		m.inflight = slices.Delete(m.inflight, i, i+1)

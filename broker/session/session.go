@@ -39,7 +39,8 @@ type Session struct {
 
 	subscriptions map[string]*Subscription
 	out           inflight
-	again         []uint16 // in flight since an earlier connection, to be sent again
+	releases      []uint16 // PUBRELs of an earlier connection, to be sent again
+	again         []uint16 // messages in flight since then, to be sent again
 	queue         queue
 	received      *idSet
 	seq           uint64
@@ -87,7 +88,7 @@ func (s *Session) Unsubscribe(filter string) (existed bool) {
 // Ready reports whether a message can be sent at once: the window has room, and
 // nothing that came earlier waits.
 func (s *Session) Ready() bool {
-	return s.queue.len() == 0 && len(s.again) == 0 && s.out.used < s.Window
+	return s.queue.len() == 0 && len(s.releases)+len(s.again) == 0 && s.out.used < s.Window
 }
 
 // Overtakes reports whether a message of QoS 0 that is sent at once overtakes
@@ -148,20 +149,26 @@ type Outgoing struct {
 // Next returns what is to be sent as soon as there is room: first what was in
 // flight when the session was resumed, then what waits longest in the queue.
 // ok is false if there is nothing, or the window has no room for it
-// [MQTT-3.3.4-9]. A delivery of QoS 1 or 2 is in flight from then on.
+// [MQTT-3.3.4-9]. PUBRELs need no room [MQTT-3.3.4-10]. A delivery of QoS 1 or 2
+// is in flight from then on.
 func (s *Session) Next() (o Outgoing, ok bool) {
+	for len(s.releases) > 0 {
+		id := s.releases[0]
+		s.releases = behindFirst(s.releases)
+		if s.Released(id) {
+			return Outgoing{ID: id}, true
+		}
+	}
 	for len(s.again) > 0 {
 		f := s.out.find(s.again[0])
 		switch {
-		case f == nil: // acknowledged although it was not sent again
-			s.forgetFirst()
-		case f.step == stepPubcomp:
-			s.forgetFirst()
-			return Outgoing{ID: f.id}, true
-		case s.out.used-len(s.again) >= s.Window:
+		case f == nil || !f.again: // acknowledged although it was not sent again
+			s.again = behindFirst(s.again)
+		case s.out.used-s.out.again >= s.Window:
 			return Outgoing{}, false
 		default:
-			s.forgetFirst()
+			s.out.sent(f)
+			s.again = behindFirst(s.again)
 			return Outgoing{Delivery: f.delivery, ID: f.id, Dup: true}, true
 		}
 	}
@@ -175,10 +182,12 @@ func (s *Session) Next() (o Outgoing, ok bool) {
 	return Outgoing{Delivery: d, ID: s.out.take(d.QoS, s.keep(d))}, true
 }
 
-func (s *Session) forgetFirst() {
-	if s.again = s.again[1:]; len(s.again) == 0 {
-		s.again = nil
+// behindFirst returns the rest of a list, and lets go of one that is empty.
+func behindFirst(ids []uint16) []uint16 {
+	if len(ids) == 1 {
+		return nil
 	}
+	return ids[1:]
 }
 
 // keep is what remains of a delivery while it is in flight.
@@ -199,7 +208,7 @@ func (s *Session) Acknowledge(t packet.Type, id uint16, reason packet.ReasonCode
 	}
 	if t == packet.TypePubrec && !reason.IsError() {
 		// Only the identifier matters from here on [MQTT-4.3.3-6].
-		f.step = stepPubcomp
+		s.out.release(f)
 		return nil, true
 	}
 	done = f.delivery
@@ -227,10 +236,11 @@ func (s *Session) Released(id uint16) bool {
 	return f != nil && f.step == stepPubcomp
 }
 
-// Resume has Next return what an earlier connection left in flight, in the order
-// of its first sending [MQTT-4.4.0-1], [MQTT-4.6.0-1]. The window of the new
-// connection bounds that too.
-func (s *Session) Resume() { s.again = s.out.inOrder() }
+// Resume has Next return what an earlier connection left in flight: PUBRELs in
+// the order of their PUBRECs, then messages in the order of their first sending
+// [MQTT-4.4.0-1], [MQTT-4.6.0-1]. The window of the new connection bounds that
+// too.
+func (s *Session) Resume() { s.releases, s.again = s.out.resume() }
 
 // Discard frees an identifier without an acknowledgement: its message expired or
 // cannot be sent to this client.

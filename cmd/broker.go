@@ -11,6 +11,7 @@ import (
 	"net"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -21,7 +22,9 @@ import (
 	"github.com/godwit-mqtt/godwit/broker/config"
 	"github.com/godwit-mqtt/godwit/broker/metrics"
 	"github.com/godwit-mqtt/godwit/broker/server"
+	"github.com/godwit-mqtt/godwit/broker/store"
 	"github.com/godwit-mqtt/godwit/broker/store/memory"
+	"github.com/godwit-mqtt/godwit/broker/store/pebble"
 )
 
 // brokerOptions say where a broker finds what it runs from.
@@ -55,7 +58,7 @@ refused, and the last good one stays in force.`,
 	f := c.Flags()
 	f.StringVar(&o.settingsDir, "settings-dir", "/etc/godwit/settings", "directory of "+config.SettingsFile)
 	f.StringVar(&o.accessDir, "access-dir", "/etc/godwit/access", "directory of "+config.AccessFile)
-	f.StringVar(&o.dataDir, "data-dir", "/var/lib/godwit", "directory of sessions and messages; this version keeps them in memory")
+	f.StringVar(&o.dataDir, "data-dir", "/var/lib/godwit", "directory of sessions and messages, where the settings ask for persistence")
 	f.StringVar(&o.adminAddress, "admin-address", fmt.Sprintf(":%d", admin.DefaultPort), "address of health, metrics and state")
 	return c
 }
@@ -83,14 +86,28 @@ func openBroker(ctx context.Context, o brokerOptions, log *slog.Logger) (*broker
 	if err != nil {
 		return nil, explainTaken(err, "--admin-address")
 	}
+	st, err := openStore(o.dataDir, watcher.Current().Settings.Persistence, log)
+	if err != nil {
+		_ = listener.Close()
+		return nil, err
+	}
 	s, err := server.New(server.Options{
-		Config: watcher.Current(), Logger: log, Metrics: m, Store: memory.New(), Version: programVersion(),
+		Config: watcher.Current(), Logger: log, Metrics: m, Store: st, Version: programVersion(),
 	})
 	if err != nil {
+		err = errors.Join(err, st.Close())
 		_ = listener.Close()
 		return nil, explainTaken(err, "the Broker's spec.listeners")
 	}
 	return &brokerProcess{log: log, watcher: watcher, server: s, admin: listener, registry: registry}, nil
+}
+
+// openStore opens what outlives the process, if the settings want that.
+func openStore(dir string, p *config.Persistence, log *slog.Logger) (store.Store, error) {
+	if p == nil {
+		return memory.New(), nil
+	}
+	return pebble.Open(pebble.Options{Dir: dir, SyncEvery: time.Duration(p.SyncEvery), Logger: log})
 }
 
 // explainTaken says what to do about an address that another program has.

@@ -67,7 +67,7 @@ func runDev(ctx context.Context, o devOptions, log *slog.Logger, out io.Writer) 
 		return err
 	}
 	b, err := openBroker(ctx, brokerOptions{
-		settingsDir: w.SettingsDir(), accessDir: w.AccessDir(), adminAddress: o.adminAddress,
+		settingsDir: w.SettingsDir(), accessDir: w.AccessDir(), dataDir: w.DataDir(), adminAddress: o.adminAddress,
 	}, log)
 	if err != nil {
 		return err

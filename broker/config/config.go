@@ -52,6 +52,9 @@ type Settings struct {
 	// DefaultEffect decides where no rule matches. Empty is Deny.
 	DefaultEffect Effect `json:"defaultEffect,omitempty"`
 	MQTT          MQTT   `json:"mqtt"`
+	// Persistence keeps sessions and messages on disk. nil keeps them in memory,
+	// as long as the process runs. A change takes force at the next start.
+	Persistence *Persistence `json:"persistence,omitempty"`
 	// Drain paces the disconnects of an orderly stop.
 	Drain Drain `json:"drain"`
 }
@@ -131,6 +134,13 @@ type MQTT struct {
 	MaxRetainedMessages int      `json:"maxRetainedMessages,omitempty"`
 	MaxRetainedBytes    int64    `json:"maxRetainedBytes,omitempty"`
 	SysInterval         Duration `json:"sysInterval,omitempty"` // of $SYS; negative: off
+}
+
+// Persistence says how sessions and messages are kept on disk.
+type Persistence struct {
+	// SyncEvery bounds what a power cut can take of what was acknowledged. 0
+	// acknowledges nothing before it is on disk.
+	SyncEvery Duration `json:"syncEvery,omitempty"`
 }
 
 // Drain paces the disconnects of an orderly stop.

@@ -33,6 +33,9 @@ func (s Settings) Defaulted() Settings {
 	s.Listeners = listeners
 	s.MQTT = s.MQTT.Defaulted()
 	s.Drain = s.Drain.Defaulted()
+	if s.Persistence != nil {
+		s.Persistence = &Persistence{SyncEvery: s.Persistence.SyncEvery}
+	}
 	return s
 }
 

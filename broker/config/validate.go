@@ -66,6 +66,10 @@ func (s *Settings) Validate() error {
 	validateEnum(p.at(".defaultEffect"), s.DefaultEffect, "", Allow, Deny)
 	s.MQTT.validate(p.at(".mqtt"))
 	s.Drain.validate(p.at(".drain"))
+	if s.Persistence != nil {
+		p.at(".persistence.syncEvery").must(s.Persistence.SyncEvery >= 0,
+			"%s is negative; use a duration such as 1s, or 0s to sync before each acknowledgement", time.Duration(s.Persistence.SyncEvery))
+	}
 	return p.join()
 }
 

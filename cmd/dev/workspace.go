@@ -72,6 +72,9 @@ func (w *Workspace) SettingsDir() string { return filepath.Join(w.dir, "settings
 // AccessDir is where the broker finds its users and rules.
 func (w *Workspace) AccessDir() string { return filepath.Join(w.dir, "access") }
 
+// DataDir is where the broker keeps sessions and messages.
+func (w *Workspace) DataDir() string { return filepath.Join(w.dir, "data") }
+
 // CAFile is the certificate of the local CA.
 func (w *Workspace) CAFile() string { return filepath.Join(w.dir, caFileName) }
 

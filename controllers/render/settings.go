@@ -18,7 +18,6 @@ func Unsupported(b *v1alpha1.Broker) string {
 		name  string
 		asked bool
 	}{
-		{"spec.persistence.sync: Interval", b.Spec.Persistence.Sync == v1alpha1.SyncInterval},
 		{"spec.monitoring.podMonitor", b.Spec.Monitoring.PodMonitor},
 		{"spec.monitoring.rules", b.Spec.Monitoring.Rules},
 		{"spec.monitoring.dashboard", b.Spec.Monitoring.Dashboard},
@@ -45,10 +44,23 @@ func settings(b *v1alpha1.Broker, paths Paths) config.Settings {
 			Timeout:        duration(b.Spec.UpdateStrategy.Drain.Timeout),
 		},
 	}
+	if *b.Spec.Persistence.Enabled {
+		s.Persistence = persistence(b.Spec.Persistence.Sync)
+	}
 	for i := range b.Spec.Listeners {
 		s.Listeners = append(s.Listeners, listener(b, &b.Spec.Listeners[i], paths))
 	}
 	return s
+}
+
+// syncInterval is the window of what a power cut can take with sync: Interval.
+const syncInterval = time.Second
+
+func persistence(sync v1alpha1.SyncMode) *config.Persistence {
+	if sync == v1alpha1.SyncInterval {
+		return &config.Persistence{SyncEvery: config.Duration(syncInterval)}
+	}
+	return &config.Persistence{}
 }
 
 func listener(b *v1alpha1.Broker, l *v1alpha1.Listener, paths Paths) config.Listener {

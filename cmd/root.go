@@ -47,6 +47,7 @@ func newRootCommand() *cobra.Command {
 		newOperatorCommand(),
 		newBrokerCommand(logs),
 		newDevCommand(logs),
+		newBenchCommand(),
 		newPasswdCommand(),
 	)
 	return root

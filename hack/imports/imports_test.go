@@ -93,6 +93,8 @@ var rules = []rule{
 	{packages: "broker/admin/client", forbidden: engineForbidden},
 	{packages: "broker/admin", own: []string{"broker/admin/client", "broker/config", "broker/metrics"},
 		forbidden: engineForbidden},
+	// It measures brokers from outside, so that it must not know this one.
+	{packages: "broker/bench", own: []string{"broker/packet"}, forbidden: engineForbidden},
 	{packages: "broker/server/...", own: []string{"broker/..."}, forbidden: engineForbidden},
 	{packages: "broker/...", own: []string{"broker/..."}, forbidden: engineForbidden},
 

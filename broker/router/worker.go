@@ -53,7 +53,7 @@ func (w *Worker) Commit(done func(error)) {
 func (w *Worker) Settle() {
 	if w.Dirty() {
 		defer w.batch.Reset()
-		w.r.store.Commit(&w.batch, func(error) {})
+		w.r.store.Commit(&w.batch, nil)
 	}
 }
 

@@ -20,7 +20,8 @@ type Store interface {
 	Load(l Loader) error
 
 	// Commit applies all of b or nothing, and returns without waiting. done is
-	// called once, from any goroutine, when b is durable or has failed. Batches
+	// called once, from any goroutine, when b is durable or has failed; nil says
+	// that nobody waits, and that a power cut may take the change back. Batches
 	// take effect, and are reported, in the order of the calls. The store may
 	// keep what b points to, but not b itself.
 	Commit(b *Batch, done func(error))

@@ -70,7 +70,9 @@ func (s *Store) Commit(b *store.Batch, done func(error)) {
 	s.mu.Lock()
 	s.apply(b)
 	s.mu.Unlock()
-	done(nil)
+	if done != nil {
+		done(nil)
+	}
 }
 
 func (s *Store) apply(b *store.Batch) {

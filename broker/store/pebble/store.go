@@ -115,11 +115,15 @@ func (s *Store) Commit(b *store.Batch, done func(error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		go done(ErrClosed)
+		if done != nil {
+			go done(ErrClosed)
+		}
 		return
 	}
 	s.encode(b)
-	s.next.done = append(s.next.done, done)
+	if done != nil {
+		s.next.done = append(s.next.done, done)
+	}
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -166,6 +170,9 @@ func (s *Store) takeGroup() (g *group, last bool) {
 }
 
 func (s *Store) commit(g *group, sync *pebble.WriteOptions) {
+	if len(g.done) == 0 {
+		sync = pebble.NoSync
+	}
 	err := s.db.Apply(g.batch, sync)
 	if err != nil {
 		err = fmt.Errorf("commit: %w", err)

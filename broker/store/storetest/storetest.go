@@ -34,6 +34,7 @@ func Run(t *testing.T, fresh func(t testing.TB) Open) {
 		"a retained message replaces the one before":       retainedReplaced,
 		"an empty retained message removes":                retainedRemoved,
 		"commits are reported once and in order":           commitsInOrder,
+		"what nobody waits for is stored too":               unattended,
 		"a batch may be used again at once":                batchReused,
 		"sessions are committed from many goroutines":      manyCommitters,
 		"loading ends at the first error":                  loadError,
@@ -417,6 +418,14 @@ func batchReused(t *testing.T, p *place) {
 	if fmt.Sprint(c.sessions["a"].Received, c.sessions["b"].Received) != "[1] [2]" || len(c.retained) != 2 {
 		t.Errorf("loaded %+v", c)
 	}
+}
+
+func unattended(t *testing.T, p *place) {
+	p.reopen(t)
+	p.st.Commit(begin("c"), nil)
+	p.st.Commit(waits("c", 1, 2), nil)
+	p.st.Commit(&store.Batch{Done: []store.Done{{ClientID: "c", Seq: 1}}}, nil)
+	wantSeqs(t, p.reopen(t), "c", 2)
 }
 
 func manyCommitters(t *testing.T, p *place) {

@@ -34,7 +34,7 @@ func Run(t *testing.T, fresh func(t testing.TB) Open) {
 		"a retained message replaces the one before":       retainedReplaced,
 		"an empty retained message removes":                retainedRemoved,
 		"commits are reported once and in order":           commitsInOrder,
-		"what nobody waits for is stored too":               unattended,
+		"what nobody waits for is stored too":              unattended,
 		"a batch may be used again at once":                batchReused,
 		"sessions are committed from many goroutines":      manyCommitters,
 		"loading ends at the first error":                  loadError,

@@ -77,8 +77,8 @@ func direct(address string) func() (net.Conn, error) {
 	return func() (net.Conn, error) { return net.DialTimeout("tcp", address, 5*time.Second) }
 }
 
-// A forward is a kubectl port-forward to a Service, which is started again when it has ended, as
-// it does with the pod that it chose.
+// A forward is a kubectl port-forward to a Service or pod, which is started again when it has
+// ended, as it does with the pod that it chose.
 type forward struct {
 	command []string
 
@@ -89,10 +89,10 @@ type forward struct {
 
 var forwarding = regexp.MustCompile(`^Forwarding from (127\.0\.0\.1:\d+) `)
 
-func openForward(t *testing.T, c *cluster, namespace, service string, port int) *forward {
+func openForward(t *testing.T, c *cluster, namespace, resource string, port int) *forward {
 	t.Helper()
 	f := &forward{command: append(slices.Clone(c.kubectl),
-		"port-forward", "--namespace", namespace, "service/"+service, ":"+strconv.Itoa(port))}
+		"port-forward", "--namespace", namespace, resource, ":"+strconv.Itoa(port))}
 	t.Cleanup(f.close)
 	return f
 }

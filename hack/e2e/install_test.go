@@ -73,7 +73,7 @@ func (s *story) connectToService(t *testing.T) {
 // openGateway makes a port of the Service answer on a port of localhost.
 func (s *story) openGateway(t *testing.T, port int) int {
 	t.Helper()
-	dial := openForward(s.whole, s.cluster, namespace, "edge", port).dial
+	dial := openForward(s.whole, s.cluster, namespace, "service/edge", port).dial
 	if s.reachesService {
 		ip := s.get(t, namespace, "service/edge").Spec.ClusterIP
 		dial = direct(net.JoinHostPort(ip, strconv.Itoa(port)))

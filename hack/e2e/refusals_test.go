@@ -3,13 +3,17 @@
 package e2e
 
 import (
+	"bufio"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
+	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -70,9 +74,11 @@ func (s *story) refuseCertificates(t *testing.T) {
 	sub.awaitMessage(t, message("telemetry/meter/reading", "9", 1, 0))
 }
 
-// refusePublish publishes what no rule allows. MQTT 5 says so; 3.1.1 cannot, and nobody receives it.
+// refusePublish publishes what no rule allows. MQTT 5 says so; 3.1.1 cannot. Nobody receives it, and
+// it is counted.
 func (s *story) refusePublish(t *testing.T) {
 	const forbidden, allowed = "telemetry/meter/forged", "telemetry/sensor/true"
+	before := s.denied(t, "publish")
 	sub := s.broker.subscribe(t, dashboard, "telemetry/#", 1)
 	for _, qos := range []string{"1", "2"} {
 		if out := s.broker.publish(t, sensor, forbidden, "5", "-V", "5", "-q", qos); !strings.Contains(out.output, "Not authorized") {
@@ -82,10 +88,14 @@ func (s *story) refusePublish(t *testing.T) {
 	}
 	s.broker.mustPublish(t, sensor, allowed, "marker", "-q", "1")
 	sub.awaitMessage(t, message(allowed, "marker", 1, 0)) // and nothing forbidden before it
+	if n := s.denied(t, "publish") - before; n != 4 {
+		t.Errorf("%d refused publishes were counted, want 4", n)
+	}
 }
 
 // refuseSubscribe subscribes to what no rule allows: SUBACK 0x80 in 3.1.1, and 0x87 in MQTT 5.
 func (s *story) refuseSubscribe(t *testing.T) {
+	before := s.denied(t, "subscribe")
 	for version, code := range map[string]string{"311": "128", "5": "135"} {
 		args := append(s.broker.subscribeArguments(sensor, "telemetry/#", 1), "-V", version, "-W", "20")
 		out := run(t, patience, "mosquitto_sub", args...)
@@ -93,6 +103,35 @@ func (s *story) refuseSubscribe(t *testing.T) {
 			t.Errorf("version %s: want SUBACK %s: %s", version, code, out)
 		}
 	}
+	if n := s.denied(t, "subscribe") - before; n != 2 {
+		t.Errorf("%d refused subscriptions were counted, want 2", n)
+	}
+}
+
+// denied reads from the broker's metrics how often the sensor was refused an action.
+func (s *story) denied(t *testing.T, action string) int {
+	t.Helper()
+	pod := openForward(t, s.cluster, namespace, "pod/edge-0", 9883)
+	address, err := pod.running()
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.Get("http://" + address + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // it was read
+	name := fmt.Sprintf(`godwit_authorization_denied_total{action=%q,user=%q} `, action, sensor.username)
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		if value, found := strings.CutPrefix(lines.Text(), name); found {
+			n, err := strconv.Atoi(value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	return 0
 }
 
 // authority is a certificate authority that nobody in the story trusts.

@@ -27,7 +27,9 @@ func TestStory(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &story{cluster: c, whole: t}
-	s.removeNamespaces(t)
+	if s.removeNamespaces(t); t.Failed() {
+		return
+	}
 	if os.Getenv("E2E_KEEP") == "" {
 		t.Cleanup(func() { s.removeNamespaces(t) })
 	}

@@ -117,32 +117,39 @@ func (t *teller) rebuild(ctx context.Context, w *dev.Workspace) {
 	}
 	t.notes(b)
 	if b.Config.Revision == t.revision && t.broker.watcher.Err() == nil {
-		t.say("nothing to change")
+		t.say("in force, nothing changed")
 		return
 	}
 	t.revision = b.Config.Revision
 	t.await(ctx, b.Config.Revision)
 }
 
-// settleTime is more than the broker takes to see a change without an event.
-const settleTime = 8 * time.Second
+// How long the broker may take to see a change: usually, and without an event.
+const (
+	soon       = time.Second
+	settleTime = 8 * time.Second
+)
 
 // await tells when the broker has taken the revision, or why it has not.
 func (t *teller) await(ctx context.Context, revision string) {
-	ctx, cancel := context.WithTimeout(ctx, settleTime)
-	defer cancel()
+	begun := time.Now()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for t.broker.watcher.Current().Revision != revision {
+		waited := time.Since(begun)
+		if err := t.broker.watcher.Err(); err != nil && waited > soon {
+			t.say("not in force, the last good manifests stay so:\n  %s", indent(explainTaken(err, "the Broker's spec.listeners")))
+			return
+		}
 		select {
 		case <-tick.C:
-			continue
 		case <-ctx.Done():
+			return
 		}
-		if err := t.broker.watcher.Err(); err != nil {
-			t.say("not in force, the last good manifests stay so:\n  %s", indent(explainTaken(err, "the Broker's spec.listeners")))
+		if waited > settleTime {
+			t.say("not in force yet")
+			return
 		}
-		return
 	}
 	t.say("in force")
 }

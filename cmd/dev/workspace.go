@@ -28,6 +28,7 @@ import (
 //	access/access.json
 //	tls/LISTENER/{tls.crt,tls.key}     certificates
 //	client-ca/LISTENER/ca.crt          CAs of client certificates
+//	data/                              sessions and messages
 //
 // It may be used by one goroutine at a time.
 type Workspace struct {

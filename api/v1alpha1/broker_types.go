@@ -532,8 +532,7 @@ type Persistence struct {
 	ReclaimPolicy ReclaimPolicy `json:"reclaimPolicy,omitempty"`
 
 	// When messages are acknowledged. Always: when they are on the disk. Interval:
-	// when they are written, and a power cut may cost those of the last second.
-	// Default: Always.
+	// at once, and a power cut may cost those of the last second. Default: Always.
 	// +optional
 	// +kubebuilder:default=Always
 	// +kubebuilder:validation:Enum=Always;Interval

@@ -21,6 +21,10 @@ func (c *Client) Next() Packet {
 	return p
 }
 
+// Receive returns the next packet from the broker, or how the connection ended.
+// It never fails the test, so that any goroutine may call it.
+func (c *Client) Receive() (Packet, error) { return c.next() }
+
 // Expect returns the next packet from the broker, which has to be of a type.
 func Expect[P Packet](c *Client) P {
 	c.t.Helper()

@@ -37,14 +37,14 @@ func (u *users) leave(name string) {
 }
 
 // take adds one unless there are limit of them; 0 is no limit.
-func (u *users) take(name string, limit int) bool {
+func (u *users) take(name string, limit int) packet.ReasonCode {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if limit > 0 && u.byName[name] >= limit {
-		return false
+		return packet.ReasonQuotaExceeded
 	}
 	u.byName[name]++
-	return true
+	return packet.ReasonSuccess
 }
 
 type shard struct {
@@ -93,6 +93,8 @@ func (g *registry) all() []*Subscriber {
 
 // Connect is what a client that has authenticated asks for.
 type Connect struct {
+	// At is when the client asked.
+	At        time.Time
 	Principal auth.Principal
 	Link      Link
 	Version   packet.Version
@@ -116,74 +118,55 @@ type Connect struct {
 	WillDelay time.Duration
 }
 
-// Connect gives the connection its session, taken over from another connection
-// of the same client if there is one [MQTT-3.1.4-3]. It fails with a reason
-// where the session belongs to somebody else or the user has too many
-// connections. The CONNACK follows, and then Resume.
-func (w *Worker) Connect(c *Connect) (s *Subscriber, present bool, reason packet.ReasonCode) {
-	s, present, wills, reason := w.attach(c)
-	for _, m := range wills {
-		w.PublishMessage(m)
-	}
-	return s, present, reason
-}
-
-func (w *Worker) attach(c *Connect) (s *Subscriber, present bool, wills []*session.Message, reason packet.ReasonCode) {
+// Connect gives the connection its session. It fails with a reason where the
+// session belongs to somebody else or the user has too many connections. The
+// CONNACK follows, and then Resume.
+//
+// old is another connection that has the session [MQTT-3.1.4-3]: nothing was
+// done then, and Connect is to be called again after old.Yield.
+func (w *Worker) Connect(c *Connect) (s *Subscriber, present bool, old Link, reason packet.ReasonCode) {
 	g := &w.r.sessions
 	sh := g.shard(c.Principal.ClientID)
 	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	s = sh.byID[c.Principal.ClientID]
-	if !g.reserve(s, c) {
-		return nil, false, nil, packet.ReasonQuotaExceeded
-	}
-	if s != nil {
-		if s, wills, reason = w.takeOver(sh, s, c); reason.IsError() {
-			g.users.leave(c.Principal.Username)
-			return nil, false, nil, reason
+	s, wills, old, reason := w.existing(sh, c)
+	if old == nil && !reason.IsError() {
+		if present = s != nil; !present {
+			s = &Subscriber{ClientID: c.Principal.ClientID}
+			g.put(sh, s)
 		}
+		w.join(s, c)
 	}
-	present = s != nil
-	if !present {
-		s = &Subscriber{ClientID: c.Principal.ClientID}
-		g.put(sh, s)
+	sh.mu.Unlock()
+	for _, m := range wills {
+		w.PublishMessage(m)
+	}
+	return s, present, old, reason
+}
+
+// existing returns the session that the client goes on with, if there is one.
+// One that it does not go on with is ended, and wills are due. The shard is
+// locked.
+func (w *Worker) existing(sh *shard, c *Connect) (goesOn *Subscriber, wills []*session.Message, old Link, reason packet.ReasonCode) {
+	users, name := &w.r.sessions.users, c.Principal.Username
+	s := sh.byID[c.Principal.ClientID]
+	if s == nil {
+		return nil, nil, nil, users.take(name, c.MaxConnections)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w.join(s, c)
-	return s, present, wills, packet.ReasonSuccess
-}
-
-// reserve counts a connection in, if the user may have one more. One that is
-// taken over, from s, makes room for its successor.
-func (g *registry) reserve(s *Subscriber, c *Connect) bool {
-	limit := c.MaxConnections
-	if s != nil && s.online.Load() {
-		limit = 0
+	switch {
+	case !sameOwner(s.principal, c.Principal):
+		return nil, nil, nil, packet.ReasonClientIdentifierNotValid
+	case s.link != nil:
+		return nil, nil, s.link, packet.ReasonSuccess
 	}
-	return g.users.take(c.Principal.Username, limit)
-}
-
-// takeOver parts an existing session from its connection. It returns the
-// session if the client goes on with it, and the wills that are due.
-func (w *Worker) takeOver(sh *shard, s *Subscriber, c *Connect) (*Subscriber, []*session.Message, packet.ReasonCode) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !sameOwner(s.principal, c.Principal) {
-		return nil, nil, packet.ReasonClientIdentifierNotValid
+	if reason = users.take(name, c.MaxConnections); reason.IsError() {
+		return nil, nil, nil, reason
 	}
-	expired := s.link == nil && !w.Now.Before(s.ends())
-	goesOn := s.session.Durable && !c.CleanStart && !expired
-	var wills []*session.Message
-	if s.link != nil {
-		s.link.Kick(packet.ReasonSessionTakenOver, "another connection uses this client identifier")
-		wills = w.detach(s)
+	if c.CleanStart || !w.Now.Before(s.ends()) {
+		return nil, w.end(sh, s), nil, packet.ReasonSuccess
 	}
-	if goesOn {
-		s.will = nil
-		return s, wills, packet.ReasonSuccess
-	}
-	return nil, append(wills, w.end(sh, s)...), packet.ReasonSuccess
+	return s, nil, nil, packet.ReasonSuccess
 }
 
 // sameOwner: a session belongs to a user, and is never handed to another one.
@@ -191,9 +174,11 @@ func sameOwner(a, b auth.Principal) bool {
 	return a.Username == b.Username && a.Anonymous == b.Anonymous
 }
 
-// join connects s, which is locked. Where the access rules changed since the
+// join connects s. Where the access rules changed since the
 // client was authenticated, and it is not valid any more, it is kicked at once.
 func (w *Worker) join(s *Subscriber, c *Connect) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	w.r.timers.cancel(s)
 	if s.session.Durable && c.Expiry == 0 {
 		w.forget(s) // it ends with this connection, however that ends
@@ -204,7 +189,7 @@ func (w *Worker) join(s *Subscriber, c *Connect) {
 	s.session.Window = min(max(c.Window, 1), session.MaxWindow)
 	s.session.Limits = c.Limits
 	s.session.Expiry, s.session.Durable = c.Expiry, c.Expiry > 0
-	s.connected, s.disconnected = w.Now, time.Time{}
+	s.connected, s.disconnected = c.At, time.Time{}
 	s.online.Store(true)
 	w.r.sessions.connected.Add(1)
 	access := w.r.access.Load()

@@ -26,6 +26,10 @@ type Link interface {
 	// Kick ends the connection with a reason, soon. It may be called from any
 	// goroutine and does not wait.
 	Kick(reason packet.ReasonCode, why string)
+	// Yield ends the connection, whose session another one takes over, and then
+	// calls done, once it handles nothing any more and has called
+	// Worker.Disconnect. It does not wait either.
+	Yield(done func())
 	// Flush writes what waits.
 	Flush(w *Worker)
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -149,9 +148,6 @@ func (c *conn) verified(who auth.Principal, clientID string, err error) {
 	}
 	p.ClientID = []byte(clientID)
 	c.admit(&p, who, nil)
-	if c.state == stateOpen {
-		c.resume()
-	}
 }
 
 // admit gives an authenticated client its session. Nothing else is handled until
@@ -162,41 +158,7 @@ func (c *conn) admit(p *packet.Connect, who auth.Principal, proof []byte) {
 	if c.enhanced != nil {
 		setAuth(&ack.Properties, proof)
 	}
-	w := c.loop.worker
-	sub, present, reason := w.Connect(req)
-	if reason.IsError() {
-		c.refuse(reason, errors.New("the session is not to be had: "+reason.String()))
-		return
-	}
-	ack.SessionPresent = present // [MQTT-3.2.2-2], [MQTT-3.2.2-3]
-	c.subscriber, c.publisher = sub, router.Publisher{Subscriber: sub, Version: p.Version}
-	c.quota = c.server.quotas.of(who, c.server.access.Load())
-	if !w.Dirty() {
-		c.welcome(ack)
-		return
-	}
-	c.state = stateAuth
-	c.hold()
-	w.Commit(func(err error) {
-		defer c.recoverPanic()
-		switch {
-		case c.state != stateAuth:
-		case err != nil:
-			c.refuse(packet.ReasonServerUnavailable, fmt.Errorf("store the session: %w", err))
-		default:
-			c.welcome(ack)
-			c.resume()
-		}
-	})
-}
-
-// welcome opens the connection.
-func (c *conn) welcome(ack *packet.Connack) {
-	c.state = stateOpen
-	c.loop.wheel.add(c, c.silence())
-	c.send(ack.Append(c.loop.reply[:0], c.version))
-	c.welcomed.Store(true)
-	c.loop.worker.Resume(c.subscriber, c)
+	c.join(req, ack)
 }
 
 // terms settles what the client asks for against what the server grants.
@@ -204,6 +166,7 @@ func (c *conn) terms(p *packet.Connect, who auth.Principal) (*router.Connect, *p
 	m := c.server.settings().MQTT
 	ack := &packet.Connack{}
 	req := &router.Connect{
+		At:         c.loop.worker.Now,
 		Principal:  who,
 		Link:       c,
 		Version:    p.Version,

@@ -106,8 +106,8 @@ func TestUnfinishedExchangesAreTakenUp(t *testing.T) { // [MQTT-4.4.0-1]
 				t.Errorf("%s: DUP %t and identifier %d, want %d", name, p.Dup, p.ID, ids[name])
 			}
 		}
-		again("0")
 		c.ExpectAck(packet.TypePubrel, ids["1"])
+		again("0")
 		again("2")
 		again("3")
 		if p := c.ExpectPublish("t", "later"); p.Dup {

@@ -319,11 +319,12 @@ func (s *failing) Commit(b *store.Batch, done func(error)) {
 	s.mu.Lock()
 	err := s.err
 	s.mu.Unlock()
-	if err != nil {
+	switch {
+	case err == nil:
+		s.Store.Commit(b, done)
+	case done != nil:
 		done(err)
-		return
 	}
-	s.Store.Commit(b, done)
 }
 
 func TestNothingIsAcknowledgedThatIsNotStored(t *testing.T) {

@@ -1,0 +1,81 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/godwit-mqtt/godwit/broker/auth"
+	"github.com/godwit-mqtt/godwit/broker/packet"
+	"github.com/godwit-mqtt/godwit/broker/router"
+)
+
+// join gives the connection its session. One that another connection has is
+// taken over: that one ends first, on its own loop, so that nothing it has sent
+// is handled behind what its successor sends again.
+func (c *conn) join(req *router.Connect, ack *packet.Connack) {
+	w := c.loop.worker
+	sub, present, old, reason := w.Connect(req)
+	switch {
+	case old != nil:
+		c.await()
+		old.Yield(func() { c.post(func() { c.joinAgain(req, ack) }) })
+		return
+	case reason.IsError():
+		c.refuse(reason, errors.New("the session is not to be had: "+reason.String()))
+		return
+	}
+	ack.SessionPresent = present // [MQTT-3.2.2-2], [MQTT-3.2.2-3]
+	c.subscriber, c.publisher = sub, router.Publisher{Subscriber: sub, Version: req.Version}
+	c.quota = c.quotaOf(req.Principal)
+	if !w.Dirty() {
+		c.welcome(ack)
+		return
+	}
+	c.await()
+	w.Commit(func(err error) {
+		defer c.recoverPanic()
+		switch {
+		case c.state != stateAuth:
+		case err != nil:
+			c.refuse(packet.ReasonServerUnavailable, fmt.Errorf("store the session: %w", err))
+		default:
+			c.welcome(ack)
+		}
+	})
+}
+
+// await handles nothing until the CONNECT is answered.
+func (c *conn) await() {
+	c.state = stateAuth
+	c.hold()
+}
+
+func (c *conn) joinAgain(req *router.Connect, ack *packet.Connack) {
+	if c.state == stateAuth {
+		c.join(req, ack)
+	}
+}
+
+func (c *conn) quotaOf(who auth.Principal) *quota {
+	return c.server.quotas.of(who, c.server.access.Load())
+}
+
+// Yield implements router.Link.
+func (c *conn) Yield(done func()) {
+	c.post(func() {
+		defer done()
+		c.disconnect(packet.ReasonSessionTakenOver, "another connection uses this client identifier")
+	})
+}
+
+// welcome opens the connection and goes on with what came behind CONNECT.
+func (c *conn) welcome(ack *packet.Connack) {
+	c.state = stateOpen
+	c.loop.wheel.add(c, c.silence())
+	c.send(ack.Append(c.loop.reply[:0], c.version))
+	c.welcomed.Store(true)
+	c.loop.worker.Resume(c.subscriber, c)
+	if c.held {
+		c.resume()
+	}
+}

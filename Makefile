@@ -69,3 +69,4 @@ clean: ## Remove what was built here, and the state of `make run`.
 -include hack/generate.mk
 -include hack/cluster.mk
 -include hack/e2e.mk
+-include hack/bench.mk

@@ -267,12 +267,18 @@ func (c *conn) post(f func()) {
 	})
 }
 
-// send writes a packet of the server's to the client, unless it is larger than
-// the client takes [MQTT-3.1.2-24].
+// send writes a packet of the server's to the client. One that is larger than
+// the client takes ends the connection, for a client that waits for an answer
+// that never comes is served worse [MQTT-3.1.2-24].
 func (c *conn) send(frame []byte) {
 	c.loop.reply = frame
-	if c.fits(len(frame)) {
+	switch {
+	case c.fits(len(frame)):
 		c.Write(c.loop.worker, frame)
+	case c.welcomed.Load():
+		c.disconnect(packet.ReasonPacketTooLarge, "the answer is larger than the client takes")
+	default: // no DISCONNECT before CONNACK [MQTT-3.14.0-1]
+		c.linger()
 	}
 }
 
@@ -307,24 +313,35 @@ func (c *conn) disconnect(reason packet.ReasonCode, why string) {
 		return
 	}
 	if c.state == stateOpen && c.version == packet.V5 {
-		p := packet.Disconnect{Reason: reason}
-		if why != "" && c.limits.problemInfo {
-			p.Properties.ReasonString = []byte(why)
-			p.Properties.Set(packet.PropReasonString)
-		}
-		if !c.fits(p.Size(c.version)) { // [MQTT-3.14.2-3]
-			p.Properties.Unset(packet.PropReasonString)
-		}
-		c.send(p.Append(c.loop.reply[:0], c.version))
+		c.sayGoodBye(reason, why)
 	}
 	c.linger()
+}
+
+// sayGoodBye writes a DISCONNECT, as far as the client takes it.
+func (c *conn) sayGoodBye(reason packet.ReasonCode, why string) {
+	p := packet.Disconnect{Reason: reason}
+	if why != "" && c.limits.problemInfo {
+		p.Properties.ReasonString = []byte(why)
+		p.Properties.Set(packet.PropReasonString)
+	}
+	if !c.fits(p.Size(c.version)) { // [MQTT-3.14.2-3]
+		p.Properties.Unset(packet.PropReasonString)
+	}
+	if c.fits(p.Size(c.version)) {
+		c.loop.reply = p.Append(c.loop.reply[:0], c.version)
+		c.Write(c.loop.worker, c.loop.reply)
+	}
 }
 
 // linger ends the connection gently: what was written arrives, although the
 // client may have sent more than was read.
 func (c *conn) linger() {
+	if c.state >= stateLingering {
+		return
+	}
 	c.part = nil
-	c.leave(false)
+	c.leave()
 	c.pause(false)
 	c.state = stateLingering
 	c.loop.wheel.add(c, lingerTimeout)
@@ -350,7 +367,7 @@ func (c *conn) close() {
 	if c.tls != nil && c.tls.abort() {
 		return // the handshake's goroutine lets go of it first, and calls back
 	}
-	c.leave(false)
+	c.leave()
 	c.state = stateClosed
 	c.loop.wheel.remove(c)
 	c.part, c.aliases = nil, nil
@@ -364,9 +381,10 @@ func (c *conn) close() {
 	c.loop.worker.Counts[metrics.ConnectionsClosed]++
 }
 
-// leave parts the connection from its session. With clean the will is deleted.
-func (c *conn) leave(clean bool) {
+// leave parts the connection from its session. The will of a client that was
+// never told that it is connected is deleted (3.1.1: [MQTT-3.1.2-8]).
+func (c *conn) leave() {
 	if c.subscriber != nil {
-		c.loop.worker.Disconnect(c.subscriber, c, clean, nil)
+		c.loop.worker.Disconnect(c.subscriber, c, !c.welcomed.Load(), nil)
 	}
 }

@@ -30,6 +30,9 @@ func (c *conn) handleFirst(h packet.Header, body []byte) error {
 		}
 		return err
 	}
+	if p.Properties.Has(packet.PropMaximumPacketSize) {
+		c.limits.maxPacketSent = int(p.Properties.MaximumPacketSize)
+	}
 	c.limits.problemInfo = !p.Properties.Has(packet.PropRequestProblemInfo) || p.Properties.RequestProblemInfo == 1
 	if reason, err := c.vet(&p); err != nil {
 		c.refuse(reason, err)
@@ -66,9 +69,24 @@ func (c *conn) refuse(reason packet.ReasonCode, err error) {
 	c.server.metrics.Refused(reason.String())
 	c.server.log.LogAttrs(c.server.ctx, slog.LevelInfo, "connection refused",
 		slog.Any("remote", c.remote), slog.String("listener", c.listener.name()), slog.Any("error", err))
-	p := packet.Connack{Reason: reason}
-	c.send(p.Append(c.loop.reply[:0], c.version))
+	if c.version == packet.V5 || hasReturnCode(reason) {
+		p := packet.Connack{Reason: reason}
+		c.send(p.Append(c.loop.reply[:0], c.version))
+	}
 	c.linger()
+}
+
+// hasReturnCode reports whether CONNACK of MQTT 3 can name a reason. For what is
+// wrong with the CONNECT itself it has nothing, and the connection ends without
+// one (3.1.1: [MQTT-3.1.4-1], [MQTT-3.2.2-6]).
+func hasReturnCode(reason packet.ReasonCode) bool {
+	switch reason {
+	case packet.ReasonMalformedPacket, packet.ReasonProtocolError, packet.ReasonTopicNameInvalid,
+		packet.ReasonPayloadFormatInvalid, packet.ReasonQoSNotSupported:
+		return false
+	default:
+		return true
+	}
 }
 
 // authenticate finds out who the client is: at once if that costs nothing, and
@@ -209,7 +227,6 @@ func (c *conn) terms5(p *packet.Connect, req *router.Connect, ack *packet.Connac
 	}
 	if asked.Has(packet.PropMaximumPacketSize) {
 		req.MaxPacket = int(asked.MaximumPacketSize)
-		c.limits.maxPacketSent = req.MaxPacket
 	}
 	if longest := uint16(min(time.Duration(m.KeepAliveMax)/time.Second, 1<<16-1)); longest > 0 && (p.KeepAlive == 0 || p.KeepAlive > longest) {
 		c.patience = patience(longest) // [MQTT-3.2.2-21]

@@ -29,7 +29,7 @@ func (c *conn) handleSubscribe(body []byte) error {
 	}
 	c.afterCommit(func(err error) {
 		if err != nil {
-			c.disconnect(packet.ReasonServerUnavailable, "the subscription cannot be stored")
+			c.disconnect(packet.ReasonQuotaExceeded, "the subscription cannot be stored")
 			return
 		}
 		c.send(ack.Append(c.loop.reply[:0], c.version))
@@ -65,7 +65,7 @@ func (c *conn) handleUnsubscribe(body []byte) error {
 	ack := packet.Unsuback{ID: p.ID, Reasons: append([]packet.ReasonCode(nil), c.loop.reasons...)}
 	c.afterCommit(func(err error) {
 		if err != nil {
-			c.disconnect(packet.ReasonServerUnavailable, "the end of the subscription cannot be stored")
+			c.disconnect(packet.ReasonQuotaExceeded, "the end of the subscription cannot be stored")
 			return
 		}
 		c.send(ack.Append(c.loop.reply[:0], c.version))

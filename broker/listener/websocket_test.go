@@ -2,6 +2,7 @@ package listener
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -108,7 +109,7 @@ func TestDecodeRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var w WebSocket
-			if _, _, err := w.Decode(data); err == nil || err == io.EOF {
+			if _, _, err := w.Decode(data); err == nil || errors.Is(err, io.EOF) {
 				t.Fatalf("error %v", err)
 			}
 		})
@@ -119,7 +120,7 @@ func TestDecodeTellsTheEnd(t *testing.T) {
 	var w WebSocket
 	data := append(frame(ws.OpBinary, true, "last"), frame(ws.OpClose, true, "\x03\xe8")...)
 	payload, reply, err := w.Decode(data)
-	if string(payload) != "last" || err != io.EOF || !bytes.Equal(reply, CloseFrame()) {
+	if string(payload) != "last" || !errors.Is(err, io.EOF) || !bytes.Equal(reply, CloseFrame()) {
 		t.Fatalf("payload %q, reply %q, error %v", payload, reply, err)
 	}
 }

@@ -80,8 +80,7 @@ func (c *conn) step(data []byte) {
 // notAuthenticated ends a connection whose exchange failed [MQTT-4.12.0-4].
 func (c *conn) notAuthenticated(err error) {
 	reason := packet.ReasonNotAuthorized
-	var refused *auth.Error
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*auth.Error](err); ok {
 		reason = refused.Code
 	}
 	if c.state == stateOpen { // [MQTT-4.12.1-2]

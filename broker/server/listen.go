@@ -39,11 +39,11 @@ type port struct {
 
 // openPort binds an address.
 func openPort(s *Server, l *config.Listener) (*port, error) {
-	ln, err := net.Listen("tcp", net.JoinHostPort(l.Address, strconv.Itoa(l.Port)))
+	ln, err := new(net.ListenConfig).Listen(s.ctx, "tcp", net.JoinHostPort(l.Address, strconv.Itoa(l.Port)))
 	if err != nil {
 		return nil, fmt.Errorf("open listener %q: %w", l.Name, err)
 	}
-	defer ln.Close()
+	defer func() { _ = ln.Close() }()
 	fd, err := duplicate(ln.(*net.TCPListener))
 	if err != nil {
 		return nil, fmt.Errorf("open listener %q: %w", l.Name, err)

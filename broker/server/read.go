@@ -136,10 +136,10 @@ func (c *conn) next(data []byte) (frame, body []byte, h packet.Header, err error
 
 // handle does what a packet asks for. An error ends the connection.
 func (c *conn) handle(h packet.Header, frame, body []byte) error {
-	switch c.state {
-	case stateConnect:
+	if c.state == stateConnect {
 		return c.handleFirst(h, body)
-	case stateExchange:
+	}
+	if c.state == stateExchange {
 		return c.handleExchange(h, body)
 	}
 	switch h.Type {

@@ -19,7 +19,7 @@ import (
 func served(t *testing.T, b *brokertest.Broker) string {
 	t.Helper()
 	c := b.DialTLS(t, v5)
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	return c.Conn.(*tls.Conn).ConnectionState().PeerCertificates[0].SerialNumber.String()
 }
 
@@ -154,7 +154,7 @@ func TestTakenPortKeepsTheOldConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close()
+	defer func() { _ = taken.Close() }()
 	port := taken.Addr().(*net.TCPAddr).Port
 	b := brokertest.Start(t)
 	c := b.Connect(t, v5, "c")
@@ -185,7 +185,7 @@ func TestConnectionsOfAListenerAreBounded(t *testing.T) {
 		if err != nil {
 			return false
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		_, _ = conn.Write(brokertest.NewConnect("3").Append(nil, v5))
 		_ = conn.SetReadDeadline(time.Now().Add(brokertest.Patience))
 		n, _ := conn.Read(make([]byte, 1))

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -39,10 +40,13 @@ func writeSocket(fd int, buffers []syscall.Iovec) (n int, err error) {
 
 // outOfDescriptors reports whether there is no room for another connection.
 func outOfDescriptors(err error) bool {
-	return err == syscall.EMFILE || err == syscall.ENFILE || err == syscall.ENOBUFS || err == syscall.ENOMEM
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) ||
+		errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
 }
 
-func wouldBlock(err error) bool { return err == syscall.EAGAIN || err == syscall.EINTR }
+func wouldBlock(err error) bool {
+	return errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINTR)
+}
 
 // acceptSocket takes the next connection of a listening socket.
 func acceptSocket(fd int) (conn int, remote netip.AddrPort, err error) {

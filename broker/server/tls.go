@@ -200,7 +200,7 @@ func (t *tlsStream) open(b []byte) (n int, err error) {
 	defer t.conn.mu.Unlock()
 	for n < len(b) && err == nil {
 		var k int
-		k, err = t.Conn.Read(b[n:])
+		k, err = t.Read(b[n:])
 		n += k
 	}
 	if t.out.size > 0 { // an answer below MQTT, to a key update
@@ -216,7 +216,7 @@ func (t *tlsStream) open(b []byte) (n int, err error) {
 func (t *tlsStream) seal(plain *outbound) {
 	for plain.size > 0 {
 		b := plain.first()
-		n, err := t.Conn.Write(b)
+		n, err := t.Write(b)
 		if err != nil {
 			plain.drop()
 			return
@@ -231,7 +231,7 @@ func (t *tlsStream) closeNotify(plain *outbound) {
 		return
 	}
 	t.seal(plain)
-	_ = t.Conn.CloseWrite()
+	_ = t.CloseWrite()
 }
 
 // commonName is that of the client's certificate, if it showed a valid one.

@@ -100,7 +100,7 @@ func (s *Store) checkVersion() error {
 	if err != nil {
 		return fmt.Errorf("read the version of the store: %w", err)
 	}
-	defer closer.Close()
+	defer func() { s.report(closer.Close()) }()
 	if len(v) != 4 {
 		return fmt.Errorf("read the version of the store: %w", errCorrupt)
 	}

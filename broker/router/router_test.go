@@ -138,6 +138,7 @@ func (x *publish) once() {
 		x.received = 1
 	}
 	switch x.packet.QoS {
+	case packet.QoS0:
 	case packet.QoS1:
 		w.Acknowledge(x.to, x.toLink, packet.TypePuback, x.received, 0)
 	case packet.QoS2:

@@ -1,0 +1,168 @@
+// Bench compares Godwit's engine with Debian's Mosquitto and with a relay, which
+// does nothing but to pass messages on and so shows the floor of cost. `make
+// bench` runs it.
+//
+// For each round and scenario every broker is started anew, put under load by
+// `godwit bench`, and stopped, in turn, so that a machine that becomes slower or
+// faster meanwhile does so for all of them. The tables are of medians.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/godwit-mqtt/godwit/broker/bench"
+)
+
+// options of a comparison.
+type options struct {
+	godwit, relay, mosquitto string
+	scenarios, brokers       string
+	rounds                   int
+	duration                 time.Duration
+	out                      string
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.godwit, "godwit", "bin/godwit", "godwit program, which is also the load generator")
+	flag.StringVar(&o.relay, "relay", "dist/bench/relay", "relay program")
+	flag.StringVar(&o.mosquitto, "mosquitto", "mosquitto", "Mosquitto program; left out if it is not installed")
+	flag.StringVar(&o.scenarios, "scenarios", "", "beginnings of names of scenarios, separated by commas; all if empty")
+	flag.StringVar(&o.brokers, "brokers", "relay,mosquitto,godwit", "brokers to compare")
+	flag.IntVar(&o.rounds, "rounds", 3, "rounds")
+	flag.DurationVar(&o.duration, "duration", 3*time.Second, "time to measure in each run")
+	flag.StringVar(&o.out, "out", "dist/bench", "directory of what is measured: runs.jsonl and table.md")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := compare(ctx, o); err != nil {
+		stop()
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1) //nolint:gocritic // stop was called
+	}
+}
+
+// run is one measurement.
+type run struct {
+	Round    int          `json:"round"`
+	Scenario string       `json:"scenario"`
+	Broker   string       `json:"broker"`
+	Error    string       `json:"error,omitempty"`
+	Result   bench.Result `json:"result"`
+}
+
+func compare(ctx context.Context, o options) error {
+	selected, unknown := selectScenarios(o.scenarios)
+	if unknown != "" {
+		return fmt.Errorf("no scenario begins with %q", unknown)
+	}
+	brokers, err := o.selectBrokers()
+	if err != nil {
+		return err
+	}
+	var runs []run
+	for round := range o.rounds {
+		for _, s := range selected {
+			for _, b := range brokers {
+				if s.kind == secure && b.noTLS {
+					continue
+				}
+				r := o.measure(ctx, b, s)
+				r.Round = round + 1
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				fmt.Fprintln(os.Stderr, r)
+				runs = append(runs, r)
+			}
+		}
+	}
+	return o.report(runs, selected, brokers)
+}
+
+// selectBrokers finds the programs; all but Mosquitto have to be there.
+func (o options) selectBrokers() (brokers []broker, err error) {
+	for name := range strings.SplitSeq(o.brokers, ",") {
+		switch name {
+		case "relay":
+			brokers = append(brokers, relay(o.relay))
+		case "godwit":
+			brokers = append(brokers, godwit(o.godwit))
+		case "mosquitto":
+			path, err := findMosquitto(o.mosquitto)
+			if err != nil {
+				fmt.Fprintln(os.Stderr, "without Mosquitto:", err)
+				continue
+			}
+			brokers = append(brokers, mosquitto(path))
+		default:
+			return nil, fmt.Errorf("broker %q: there are relay, mosquitto and godwit", name)
+		}
+	}
+	return brokers, nil
+}
+
+// findMosquitto looks where Debian installs it, too.
+func findMosquitto(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	if errors.Is(err, exec.ErrNotFound) && name == "mosquitto" {
+		return exec.LookPath("/usr/sbin/mosquitto")
+	}
+	return path, err
+}
+
+// measure starts a broker, puts it under load and stops it.
+func (o options) measure(ctx context.Context, b broker, s scenario) run {
+	r := run{Scenario: s.name, Broker: b.name}
+	p, err := b.start(ctx, s)
+	if err != nil {
+		r.Error = err.Error()
+		return r
+	}
+	defer p.stop()
+	ctx, cancel := context.WithTimeout(ctx, o.duration+time.Minute)
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, o.godwit, s.arguments(p.port, p.cmd.Process.Pid, o.duration.String())...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err = cmd.Run()
+	if err == nil {
+		err = json.Unmarshal(stdout.Bytes(), &r.Result)
+	}
+	if err != nil {
+		r.Error = strings.TrimSpace(fmt.Sprintf("%v %s", err, &stderr))
+	}
+	return r
+}
+
+// report writes the runs and the tables of them.
+func (o options) report(runs []run, selected []scenario, brokers []broker) error {
+	if err := os.MkdirAll(o.out, 0o755); err != nil {
+		return err
+	}
+	var lines, table bytes.Buffer
+	e := json.NewEncoder(&lines)
+	for _, r := range runs {
+		if err := e.Encode(r); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(&table, "%s; %d rounds of %v.\n", machine(), o.rounds, o.duration)
+	writeTables(&table, runs, selected, brokers)
+	fmt.Print(table.String())
+	return errors.Join(
+		os.WriteFile(filepath.Join(o.out, "runs.jsonl"), lines.Bytes(), 0o644),
+		os.WriteFile(filepath.Join(o.out, "table.md"), table.Bytes(), 0o644))
+}

@@ -1,0 +1,269 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/godwit-mqtt/godwit/broker/bench"
+)
+
+// String is the line that tells of a run when it is over.
+func (r run) String() string {
+	s := fmt.Sprintf("%d %-12s %-10s", r.Round, r.Scenario, r.Broker)
+	if r.Error != "" {
+		return s + " " + r.Error
+	}
+	x := &r.Result
+	if b := x.Broker; b != nil && x.Scenario == bench.Idle {
+		return s + fmt.Sprintf(" %7.0f connects/s, %.0f bytes each", x.Connections.PerSecond, b.BytesPerConnection)
+	}
+	return s + fmt.Sprintf(" %9.0f/s, CPU %.2f us, generator %.0f%%, machine %.0f%%, lost %d",
+		rate(x), cpu(x), x.Generator.LoopPercent, x.Generator.MachinePercent, x.Messages.Lost)
+}
+
+// Figures of a result.
+
+func rate(r *bench.Result) float64     { return r.ReceivedPerSecond }
+func connects(r *bench.Result) float64 { return r.Connections.PerSecond }
+func p50(r *bench.Result) float64      { return r.Latency.P50 }
+func p99(r *bench.Result) float64      { return r.Latency.P99 }
+
+func cpu(r *bench.Result) float64 {
+	return ofBroker(r, func(b *bench.Broker) float64 { return b.CPUMicros })
+}
+
+func cpuConnect(r *bench.Result) float64 {
+	return ofBroker(r, func(b *bench.Broker) float64 { return b.CPUMicrosConnect })
+}
+
+func memory(r *bench.Result) float64 {
+	return ofBroker(r, func(b *bench.Broker) float64 { return b.BytesPerConnection })
+}
+
+func ofBroker(r *bench.Result, figure func(*bench.Broker) float64) float64 {
+	if r.Broker == nil {
+		return 0
+	}
+	return figure(r.Broker)
+}
+
+// results of one broker under one load.
+type results []*bench.Result
+
+func resultsOf(runs []run, s scenario, broker string) (all results) {
+	for i := range runs {
+		if r := &runs[i]; r.Scenario == s.name && r.Broker == broker && r.Error == "" {
+			all = append(all, &r.Result)
+		}
+	}
+	return all
+}
+
+// median of a figure; zero if there is none.
+func (all results) median(figure func(*bench.Result) float64) float64 {
+	var values []float64
+	for _, r := range all {
+		values = append(values, figure(r))
+	}
+	return median(values)
+}
+
+func median(values []float64) float64 {
+	n := len(values)
+	if n == 0 {
+		return 0
+	}
+	slices.Sort(values)
+	return (values[(n-1)/2] + values[n/2]) / 2
+}
+
+// ratio is the median over the rounds of a broker's CPU time as a multiple of
+// another one's in the same round: the machine changes less within a round than
+// between them.
+func ratio(runs []run, s scenario, broker, to string) float64 {
+	costs := map[int]map[string]float64{}
+	for i := range runs {
+		r := &runs[i]
+		if r.Scenario != s.name || r.Error != "" {
+			continue
+		}
+		if costs[r.Round] == nil {
+			costs[r.Round] = map[string]float64{}
+		}
+		costs[r.Round][r.Broker] = cpu(&r.Result)
+	}
+	var ratios []float64
+	for _, c := range costs {
+		if c[to] > 0 && c[broker] > 0 {
+			ratios = append(ratios, c[broker]/c[to])
+		}
+	}
+	return median(ratios)
+}
+
+// table of the scenarios of one kind: a cell for each broker, and what its CPU
+// time comes to.
+type table struct {
+	kind    kind
+	title   string
+	cell    func(results) string
+	verdict func(runs []run, s scenario) string
+	heading string // of the verdict
+}
+
+var tables = []table{
+	{throughput, "Throughput: messages received a second, and the broker's CPU time for each, in us", throughputCell, multiples, multiplesHeading},
+	{latency, "At a fixed rate: latency p50 / p99, and the broker's CPU time for each message, in us", latencyCell, multiples, multiplesHeading},
+	{idle, "Idle connections: bytes each, connects a second, and the broker's CPU time for each in us", idleCell, nil, ""},
+	{secure, "TLS: messages received a second, and the broker's CPU time for each, in us", throughputCell, allowed, " target |"},
+}
+
+func writeTables(out io.Writer, runs []run, selected []scenario, brokers []broker) {
+	for _, t := range tables {
+		var rows []scenario
+		for _, s := range selected {
+			if s.kind == t.kind {
+				rows = append(rows, s)
+			}
+		}
+		if len(rows) > 0 {
+			t.write(out, runs, rows, brokers)
+		}
+	}
+	fmt.Fprint(out, footnotes)
+}
+
+const footnotes = `
+> before a number: the load generator used 90 % of its core or more, and the broker may do more than this. "lost" counts messages that did not come, "failed" runs without a result; both are left out of nothing else.
+`
+
+func (t table) write(out io.Writer, runs []run, rows []scenario, brokers []broker) {
+	head, rule := "| scenario |", "|---|"
+	for _, b := range brokers {
+		if t.kind != secure || !b.noTLS {
+			head, rule = head+" "+b.name+" |", rule+"---:|"
+		}
+	}
+	fmt.Fprintf(out, "\n%s\n\n%s%s\n%s%s\n", t.title, head, t.heading, rule, strings.Repeat("---:|", strings.Count(t.heading, "|")))
+	for _, s := range rows {
+		fmt.Fprintf(out, "| %s |", s.title)
+		for _, b := range brokers {
+			if t.kind != secure || !b.noTLS {
+				fmt.Fprintf(out, " %s |", t.cell(resultsOf(runs, s, b.name))+problems(runs, s, b.name))
+			}
+		}
+		if t.verdict != nil {
+			fmt.Fprint(out, t.verdict(runs, s))
+		}
+		fmt.Fprintln(out)
+	}
+}
+
+const multiplesHeading = " godwit / relay | target | mosquitto / relay |"
+
+// multiples of the relay's CPU time.
+func multiples(runs []run, s scenario) string {
+	ours, target := ratio(runs, s, "godwit", "relay"), number(s.target)
+	if ours > s.target {
+		target += ", missed"
+	}
+	return fmt.Sprintf(" %s | %s | %s |", number(ours), target, number(ratio(runs, s, "mosquitto", "relay")))
+}
+
+// allowed is a target in microseconds.
+func allowed(runs []run, s scenario) string {
+	if resultsOf(runs, s, "godwit").median(cpu) > s.target {
+		return fmt.Sprintf(" %s us, missed |", number(s.target))
+	}
+	return fmt.Sprintf(" %s us |", number(s.target))
+}
+
+func throughputCell(all results) string {
+	if len(all) == 0 {
+		return "-"
+	}
+	limited := ""
+	if all.median(func(r *bench.Result) float64 { return r.Generator.LoopPercent }) >= 90 {
+		limited = "> "
+	}
+	return fmt.Sprintf("%s%s (%s)", limited, count(all.median(rate)), number(all.median(cpu)))
+}
+
+func latencyCell(all results) string {
+	if len(all) == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f / %.0f (%s)", all.median(p50), all.median(p99), number(all.median(cpu)))
+}
+
+func idleCell(all results) string {
+	if len(all) == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f, %s/s (%s)", all.median(memory), count(all.median(connects)), number(all.median(cpuConnect)))
+}
+
+// problems of the runs of a cell.
+func problems(runs []run, s scenario, broker string) (text string) {
+	var lost uint64
+	failed := 0
+	for i := range runs {
+		r := &runs[i]
+		if r.Scenario != s.name || r.Broker != broker {
+			continue
+		}
+		lost += r.Result.Messages.Lost
+		if r.Error != "" {
+			failed++
+		}
+	}
+	if lost > 0 {
+		text += fmt.Sprintf(", %s lost", count(float64(lost)))
+	}
+	if failed > 0 {
+		text += fmt.Sprintf(", %d failed", failed)
+	}
+	return text
+}
+
+// number with two or three significant digits.
+func number(v float64) string {
+	switch {
+	case v == 0:
+		return "-"
+	case v < 10:
+		return fmt.Sprintf("%.2f", v)
+	default:
+		return fmt.Sprintf("%.0f", v)
+	}
+}
+
+func count(v float64) string {
+	switch {
+	case v >= 1e6:
+		return fmt.Sprintf("%.2fM", v/1e6)
+	case v >= 1e4:
+		return fmt.Sprintf("%.0fk", v/1e3)
+	default:
+		return fmt.Sprintf("%.0f", v)
+	}
+}
+
+// machine tells what the figures were taken on.
+func machine() string {
+	cpuName := "unknown CPU"
+	info, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range bytes.Lines(info) {
+		if name, found := bytes.CutPrefix(line, []byte("model name")); found {
+			cpuName = strings.TrimSpace(strings.TrimLeft(string(name), "\t :"))
+			break
+		}
+	}
+	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	return fmt.Sprintf("%s, %d CPUs, Linux %s, %s", cpuName, runtime.NumCPU(), strings.TrimSpace(string(kernel)), runtime.Version())
+}

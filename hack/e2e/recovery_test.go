@@ -29,8 +29,10 @@ func (s *story) deployment(t *testing.T) string {
 }
 
 // killBroker kills the only pod. Kubernetes makes another, and clients that come back by themselves
-// find all as before.
+// find all as before, what was retained too.
 func (s *story) killBroker(t *testing.T) {
+	const state = "telemetry/sensor/state"
+	s.broker.mustPublish(t, sensor, state, "kept", "-q", "1", "-r")
 	killed := s.get(t, namespace, "pod/edge-0")
 	begun := time.Now()
 	s.do(t, "delete", "--namespace", namespace, "pod/edge-0", "--grace-period=0", "--force")
@@ -46,6 +48,7 @@ func (s *story) killBroker(t *testing.T) {
 	t.Logf("the bystander was back after %.1f s", time.Since(begun).Seconds())
 	s.awaitReady(t, namespace, time.Minute, "broker/edge", "mqttuser/sensor", "topicacl/devices")
 	s.witness.mustBeThere(t, s.broker, 1)
+	s.broker.subscribe(t, dashboard, state, 1).awaitMessage(t, message(state, "kept", 1, 1))
 }
 
 const samples = `

@@ -6,6 +6,8 @@ import (
 	"testing"
 )
 
+//mqtt:3.1.1 2.2.2-1 2.2.2-2
+//mqtt:5.0 1.5.5-1 2.1.3-1
 func TestParseHeader(t *testing.T) {
 	tests := []struct {
 		name string
@@ -78,6 +80,7 @@ func TestParseHeaderOfMQTT31(t *testing.T) {
 	}
 }
 
+//mqtt:5.0 1.5.5-1
 func TestHeaderRoundTrip(t *testing.T) {
 	for _, length := range []int{0, 1, 127, 128, 16383, 16384, 2097151, 2097152, MaxLength} {
 		b := appendHeader(nil, TypePubrel, 2, length)
@@ -113,6 +116,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
+//mqtt:3.1.1 1.5.3-1 1.5.3-2 1.5.3-3
+//mqtt:5.0 1.5.4-1 1.5.4-2 1.5.4-3
 func TestValidString(t *testing.T) {
 	for s, want := range map[string]bool{
 		"":                     true,

@@ -31,6 +31,7 @@ func TestConnackReturnCodesOfMQTT3(t *testing.T) {
 	}
 }
 
+//mqtt:3.1.1 3.9.3-2
 func TestSubackReturnCodesOfMQTT3(t *testing.T) {
 	s := Suback{ID: 1, Reasons: []ReasonCode{ReasonGrantedQoS0, ReasonGrantedQoS2, ReasonNotAuthorized}}
 	want := string([]byte{0x90, 5, 0, 1, 0, 2, 0x80})
@@ -40,6 +41,8 @@ func TestSubackReturnCodesOfMQTT3(t *testing.T) {
 }
 
 // TestReasonCodes compares with the packets that table 2-6 lists.
+//
+//mqtt:5.0 3.2.2-8 3.4.2-1 3.5.2-1 3.6.2-1 3.7.2-1 3.9.3-2 3.11.3-2 3.14.2-1 3.15.2-1
 func TestReasonCodes(t *testing.T) {
 	lists := map[Type]string{
 		TypeConnack:    "\x00\x80\x81\x82\x83\x84\x85\x86\x87\x88\x89\x8a\x8c\x90\x95\x97\x99\x9a\x9b\x9c\x9d\x9f",

@@ -6,6 +6,8 @@ import (
 	"testing"
 )
 
+//mqtt:3.1.1 4.7.2-1 4.7.3-4
+//mqtt:5.0 4.7.2-1 4.7.3-4
 func TestMatch(t *testing.T) {
 	tests := []struct {
 		filter, name string

@@ -6,6 +6,8 @@ import (
 	"testing"
 )
 
+//mqtt:3.1.1 4.7.1-1 4.7.3-1 4.7.3-2 4.7.3-3
+//mqtt:5.0 4.7.0-1 4.7.3-1 4.7.3-2 4.7.3-3
 func TestValidateName(t *testing.T) {
 	tests := []struct {
 		behaviour string
@@ -34,6 +36,8 @@ func TestValidateName(t *testing.T) {
 	}
 }
 
+//mqtt:3.1.1 4.7.1-2 4.7.1-3 4.7.3-1 4.7.3-2 4.7.3-3
+//mqtt:5.0 4.7.1-1 4.7.1-2 4.7.3-1 4.7.3-2 4.7.3-3
 func TestValidateFilter(t *testing.T) {
 	tests := []struct {
 		behaviour string
@@ -71,6 +75,7 @@ func TestValidateFilter(t *testing.T) {
 	}
 }
 
+//mqtt:5.0 4.8.2-1 4.8.2-2
 func TestParseShared(t *testing.T) {
 	tests := []struct {
 		behaviour   string

@@ -5,8 +5,9 @@
 CONTROLLER_GEN = $$(hack/tools/build.sh controller-gen)
 
 .PHONY: generate
-generate: ## Make the deep copies of the API's types.
+generate: ## Make the deep copies of the API's types, and the page on conformance.
 	$(CONTROLLER_GEN) object paths=./api/...
+	go generate ./broker/conformance
 
 .PHONY: manifests
 manifests: ## Make the CustomResourceDefinitions, the roles, and the parts of the chart that follow from them.

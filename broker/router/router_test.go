@@ -10,6 +10,7 @@ import (
 	"github.com/godwit-mqtt/godwit/broker/metrics"
 	"github.com/godwit-mqtt/godwit/broker/packet"
 	"github.com/godwit-mqtt/godwit/broker/session"
+	"github.com/godwit-mqtt/godwit/broker/store"
 	"github.com/godwit-mqtt/godwit/broker/store/memory"
 )
 
@@ -325,6 +326,55 @@ func TestStoreFollowsTheSessions(t *testing.T) {
 		})
 	}
 }
+
+// The record of a session is stored in the order in which workers change it,
+// whenever their rounds end.
+func TestRecordsAreStoredInOrder(t *testing.T) {
+	for name, tc := range map[string]struct {
+		connect func(*Connect)
+		stored  int
+	}{
+		"a client that is back on another loop":        {lasting, 1},
+		"a client that begins anew on another loop":    {func(c *Connect) {}, 0},
+		"a client that does not keep its session then": {func(c *Connect) { c.CleanStart = false }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			st := memory.New()
+			r := New(st, metrics.New(), access(t, 0), Limits{MaxQoS: 2})
+			first, second := r.NewWorker(func(f func()) { f() }), r.NewWorker(func(f func()) { f() })
+			s, l := connect(t, first, "c", lasting)
+			first.EndRound()
+			first.Disconnect(s, l, true, nil)
+			connect(t, second, "c", tc.connect)
+			second.EndRound()
+			first.EndRound()
+			var found records
+			if err := st.Load(&found); err != nil {
+				t.Fatal(err)
+			}
+			if len(found) != tc.stored {
+				t.Fatalf("%d sessions are stored, want %d", len(found), tc.stored)
+			}
+			for _, rec := range found {
+				if !rec.Disconnected.IsZero() {
+					t.Error("the session is stored as disconnected, and is not")
+				}
+			}
+		})
+	}
+}
+
+// records are the sessions of a store.
+type records []store.Session
+
+// LoadSession implements store.Loader.
+func (r *records) LoadSession(s store.Session) error { *r = append(*r, s); return nil }
+
+// LoadDelivery implements store.Loader.
+func (*records) LoadDelivery(string, *session.Delivery) error { return nil }
+
+// LoadRetained implements store.Loader.
+func (*records) LoadRetained(*session.Message) error { return nil }
 
 func TestMessagesOfAnEndedSessionAreNotInheritedFromTheStore(t *testing.T) {
 	st := memory.New()

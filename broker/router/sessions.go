@@ -236,6 +236,7 @@ func (w *Worker) part(s *Subscriber, link Link, clean bool, expiry *time.Duratio
 	defer sh.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer w.Settle() // before another worker changes the session's record
 	if s.link != link {
 		return nil // taken over
 	}

@@ -180,6 +180,7 @@ func (w *Worker) expire(s *Subscriber) []*session.Message {
 	defer sh.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer w.Settle() // before another worker changes the session's record
 	if s.link != nil || s.ended {
 		return nil
 	}

@@ -367,7 +367,12 @@ func (c *conn) close() {
 	if c.tls != nil && c.tls.abort() {
 		return // the handshake's goroutine lets go of it first, and calls back
 	}
+	defer c.release() // whatever becomes of the session
 	c.leave()
+}
+
+// release gives back what the connection holds. Nothing uses it any more.
+func (c *conn) release() {
 	c.state = stateClosed
 	c.loop.wheel.remove(c)
 	c.part, c.aliases = nil, nil

@@ -219,7 +219,7 @@ func (s *Server) ready(l *loop, e event) {
 func (c *conn) recoverPanic() {
 	if r := recover(); r != nil {
 		c.server.log.Error("panic while handling a client", "client", c.clientID(), "panic", r, "stack", stack())
-		c.close()
+		c.loop.guard(c.close)
 	}
 }
 

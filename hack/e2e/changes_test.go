@@ -64,14 +64,14 @@ func (s *story) telemetryIsDenied(t *testing.T) error {
 	return nil
 }
 
-// changePassword changes a Secret: whoever is connected with the old password has to leave, which
-// does not open the door any more, and the new one does.
+// changePassword changes a Secret: whoever is connected with the old password is told to leave (reason
+// code 0x87), it does not open the door any more, and the new one does.
 func (s *story) changePassword(t *testing.T) {
 	const changed = "another-password"
-	subscriber := s.broker.subscribe(t, dashboard, "telemetry/#", 1)
+	subscriber := s.broker.subscribe(t, dashboard, "telemetry/#", 1, "-V", "5")
 	s.patch(t, "secret/dashboard", `[{"op": "add", "path": "/stringData", "value": {"password": "`+changed+`"}}]`)
 	begun := time.Now()
-	subscriber.await(t, patience, "the broker ends the connection", containing("CONNECT"))
+	subscriber.await(t, patience, "the broker ends the connection", containing("Received DISCONNECT (135)"))
 	t.Logf("the old password's connection ended after %.1f s", time.Since(begun).Seconds())
 	if time.Since(begun) > promise {
 		t.Errorf("want it within %s", promise)

@@ -51,22 +51,6 @@ func (s *story) killBroker(t *testing.T) {
 	s.broker.subscribe(t, dashboard, state, 1).awaitMessage(t, message(state, "kept", 1, 1))
 }
 
-const samples = `
-apiVersion: v1
-kind: Namespace
-metadata:
-  name: godwit-e2e-samples
-  labels: {mqtt.godwit.io/e2e: story, pod-security.kubernetes.io/enforce: restricted}
-`
-
-// applySamples applies what `make run` reads.
-func (s *story) applySamples(t *testing.T) {
-	const namespace = "godwit-e2e-samples"
-	s.apply(t, namespace, samples)
-	s.do(t, "apply", "--namespace", namespace, "--filename", "../../config/samples")
-	s.awaitReady(t, namespace, 2*time.Minute, "brokers,mqttusers,topicacls", "--all")
-}
-
 // deleteNamespace deletes both namespaces with all that is in them, and a client that is connected.
 func (s *story) deleteNamespace(t *testing.T) {
 	s.witness.mustBeThere(t, s.broker, 1)

@@ -1,0 +1,48 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"net"
+	"strconv"
+	"testing"
+)
+
+// connectToService finds out how clients on this machine reach the Service.
+func (s *story) connectToService(t *testing.T) {
+	t.Helper()
+	s.caPEM = s.secret(t, namespace, "edge-tls", "ca.crt")
+	b := &broker{caFile: writeFile(s.whole, "ca.crt", s.caPEM)}
+	b.tlsPort = s.openGateway(t, 8883)
+	b.devicePort = s.openGateway(t, 8884)
+	if s.reachesService {
+		b.plainHost, b.plainPort = s.get(t, namespace, "service/edge").Spec.ClusterIP, 1883
+	} else {
+		b.plainHost, b.plainPort = "localhost", s.openGateway(t, 1883)
+	}
+	s.broker = b
+}
+
+// openGateway makes a port of the Service answer on a port of localhost.
+func (s *story) openGateway(t *testing.T, port int) int {
+	t.Helper()
+	dial := openForward(s.whole, s.cluster, namespace, "service/edge", port).dial
+	if s.reachesService {
+		ip := s.get(t, namespace, "service/edge").Spec.ClusterIP
+		dial = direct(net.JoinHostPort(ip, strconv.Itoa(port)))
+	}
+	return openGateway(s.whole, dial).port
+}
+
+// verifyCertificate verifies the served certificate for the names that clients in the cluster use.
+func (s *story) verifyCertificate(t *testing.T) {
+	service := "edge." + namespace + ".svc"
+	for _, name := range []string{"edge", service, service + ".cluster.local", "localhost"} {
+		if _, err := s.broker.certificate(s.caPEM, name); err != nil {
+			t.Errorf("as %s: %v", name, err)
+		}
+	}
+	if _, err := s.broker.certificate(s.caPEM, "else.example"); err == nil {
+		t.Error("the certificate is one for any name")
+	}
+}

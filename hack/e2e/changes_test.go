@@ -97,14 +97,23 @@ func (s *story) renewCertificate(t *testing.T) {
 	})
 	t.Logf("another certificate was served %.1f s after cert-manager was asked", took.Seconds())
 	eventually(t, time.Minute, "the Broker's status shows the served certificate", func() error {
-		for _, l := range s.get(t, namespace, "broker/edge").Status.Listeners {
-			if shown := l.Certificate.SHA256; l.Name == "mqtts" && shown != s.served(t) {
-				return fmt.Errorf("status shows %q, served is %q", shown, s.served(t))
-			}
+		if shown, served := s.shown(t), s.served(t); shown != served {
+			return fmt.Errorf("status shows %q, served is %q", shown, served)
 		}
 		return nil
 	})
 	s.witness.mustBeThere(t, s.broker, 0)
+}
+
+// shown is the fingerprint of the certificate that the Broker's status shows.
+func (s *story) shown(t *testing.T) string {
+	t.Helper()
+	for _, l := range s.get(t, namespace, "broker/edge").Status.Listeners {
+		if l.Name == "mqtts" {
+			return l.Certificate.SHA256
+		}
+	}
+	return ""
 }
 
 // served is the fingerprint of the certificate that the broker serves.

@@ -123,31 +123,19 @@ func (c *cluster) secret(t *testing.T, namespace, name, key string) []byte {
 
 // object holds what the story reads of any object.
 type object struct {
-	Metadata struct {
-		Name            string
-		UID             string
-		Generation      int64
-		ResourceVersion string
-		Labels          map[string]string
-	}
-	Data map[string]string
-	Spec struct {
-		ClusterIP string
-	}
-	Status struct {
-		Conditions        []condition
-		ContainerStatuses []struct{ RestartCount int }
-		Listeners         []struct {
+	Metadata struct{ UID string }
+	Data     map[string]string
+	Spec     struct{ ClusterIP string }
+	Status   struct {
+		Conditions []condition
+		Listeners  []struct {
 			Name        string
 			Certificate struct{ SHA256 string }
 		}
 	}
 }
 
-type condition struct {
-	Type, Status, Reason, Message string
-	ObservedGeneration            int64
-}
+type condition struct{ Type, Status, Reason, Message string }
 
 // condition is the condition of that type, or an empty one.
 func (o *object) condition(kind string) condition {

@@ -162,3 +162,12 @@ func TestADirectoryGoesWithItsProcess(t *testing.T) {
 		t.Errorf("the directory is there: %v", err)
 	}
 }
+
+func TestTheRelayGetsALoadThatItCanServe(t *testing.T) {
+	selected, _ := selectScenarios("wildcard")
+	s := selected[0]
+	ours, floor := s.arguments(godwit(""), 1, 2, "3s"), s.arguments(relay(""), 1, 2, "3s")
+	if ours[1] != "wildcard" || floor[1] != "pair" {
+		t.Errorf("godwit gets %q, the relay %q", ours, floor)
+	}
+}

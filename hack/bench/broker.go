@@ -21,11 +21,11 @@ type broker struct {
 	// command prepares a start in an empty directory that holds a certificate
 	// and a key, tls.crt and tls.key.
 	command func(dir string, port int, s scenario) ([]string, error)
-	noTLS   bool
+	floor   bool // it is the relay: it knows no topics and no TLS
 }
 
 func relay(path string) broker {
-	return broker{name: "relay", noTLS: true, command: func(_ string, port int, s scenario) ([]string, error) {
+	return broker{name: "relay", floor: true, command: func(_ string, port int, s scenario) ([]string, error) {
 		return []string{path, strconv.Itoa(port), s.relay}, nil
 	}}
 }

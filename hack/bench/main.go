@@ -76,7 +76,7 @@ func compare(ctx context.Context, o options) error {
 	for round := range o.rounds {
 		for _, s := range selected {
 			for _, b := range brokers {
-				if s.kind == secure && b.noTLS {
+				if s.kind == secure && b.floor {
 					continue
 				}
 				r := o.measure(ctx, b, s)
@@ -135,7 +135,7 @@ func (o options) measure(ctx context.Context, b broker, s scenario) run {
 	ctx, cancel := context.WithTimeout(ctx, o.duration+time.Minute)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, o.godwit, s.arguments(p.port, p.cmd.Process.Pid, o.duration.String())...)
+	cmd := exec.CommandContext(ctx, o.godwit, s.arguments(b, p.port, p.cmd.Process.Pid, o.duration.String())...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err = cmd.Run()
 	if err == nil {

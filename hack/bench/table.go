@@ -145,7 +145,7 @@ const footnotes = `
 func (t table) write(out io.Writer, runs []run, rows []scenario, brokers []broker) {
 	head, rule := "| scenario |", "|---|"
 	for _, b := range brokers {
-		if t.kind != secure || !b.noTLS {
+		if t.kind != secure || !b.floor {
 			head, rule = head+" "+b.name+" |", rule+"---:|"
 		}
 	}
@@ -153,7 +153,7 @@ func (t table) write(out io.Writer, runs []run, rows []scenario, brokers []broke
 	for _, s := range rows {
 		fmt.Fprintf(out, "| %s |", s.title)
 		for _, b := range brokers {
-			if t.kind != secure || !b.noTLS {
+			if t.kind != secure || !b.floor {
 				fmt.Fprintf(out, " %s |", t.cell(resultsOf(runs, s, b.name))+problems(runs, s, b.name))
 			}
 		}

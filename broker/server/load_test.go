@@ -292,7 +292,7 @@ func (p *publisher) answered(x brokertest.Packet) error {
 // for, and every one of QoS 0 to a subscriber that stays.
 func TestLoad(t *testing.T) {
 	t.Parallel()
-	const each = 400
+	const each = 250
 	b := brokertest.Start(t, users, rules(allow("#")), mqtt(func(m *config.MQTT) { m.MaxQueuedMessages = 1 << 20 }))
 	l := &load{t: t, b: b}
 	for n := range 12 { // pairs

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"flag"
 	"os"
 	"runtime"
 	"testing"
@@ -10,9 +11,13 @@ import (
 	"github.com/godwit-mqtt/godwit/broker/packet"
 )
 
-// TestMain gives the brokers several event loops, whatever the machine has.
+// TestMain gives the brokers several event loops, whatever the machine has. Most
+// tests wait for the clock, so that many run at a time.
 func TestMain(m *testing.M) {
 	runtime.GOMAXPROCS(max(4, runtime.NumCPU()))
+	if err := flag.Set("test.parallel", "12"); err != nil {
+		panic(err)
+	}
 	os.Exit(m.Run())
 }
 

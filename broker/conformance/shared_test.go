@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/godwit-mqtt/godwit/broker/brokertest"
@@ -142,6 +143,45 @@ func TestSharedMessageThatIsRefusedGoesToNobodyElse(t *testing.T) {
 		for _, c := range clients {
 			c.ExpectSilence()
 		}
+	}
+}
+
+// TestWhatAMemberLeavesGoesToAnotherOne: the standard allows it for QoS 1, and
+// for what was never sent.
+func TestWhatAMemberLeavesGoesToAnotherOne(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*packet.Connect){
+		"a session that ends with its connection": func(*packet.Connect) {},
+		"a session that expires":                  expiry(1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := brokertest.Start(t)
+			pub := b.Connect(t, v5, "pub")
+			leaves := b.Connect(t, v5, "leaves", change, receiveMaximum(2))
+			leaves.Subscribe("$share/g/t", qos2)
+			leaves.Subscribe("t", qos0) // not shared: lost with the session
+			for i, q := range []packet.QoS{qos1, qos2, qos1, qos2} {
+				pub.Publish("t", fmt.Sprint(i), q)
+			}
+			taken := map[packet.QoS]string{}
+			for range 6 { // two shared ones in flight, the others wait; and four copies
+				p := brokertest.Expect[*packet.Publish](leaves)
+				if p.QoS > qos0 {
+					taken[p.QoS] = string(p.Payload)
+				}
+			}
+			if len(taken) != 2 || taken[qos1] != "0" || taken[qos2] != "1" {
+				t.Fatalf("in flight: %v", taken)
+			}
+			other := b.Connect(t, v5, "other")
+			other.Subscribe("$share/g/t", qos2)
+			drop(leaves)
+			other.Acknowledge(expectDelivery(t, other, "t", "0", qos1))
+			other.Acknowledge(expectDelivery(t, other, "t", "2", qos1))
+			other.Acknowledge(expectDelivery(t, other, "t", "3", qos2))
+			other.ExpectSilence()
+		})
 	}
 }
 

@@ -9,8 +9,9 @@ import (
 )
 
 // deliverTo hands p to one subscriber at the right quality of service
-// [MQTT-3.8.4-8].
-func (w *Worker) deliverTo(e *topic.Entry[*Subscriber], p *packet.Publish, ids []uint32) {
+// [MQTT-3.8.4-8]. shared is the filter of the shared subscription that the
+// subscriber was chosen from, if it was.
+func (w *Worker) deliverTo(e *topic.Entry[*Subscriber], p *packet.Publish, ids []uint32, shared string) {
 	s := e.Subscriber
 	q := min(p.QoS, packet.QoS(e.QoS))
 	retain := p.Retain && e.RetainAsPublished // [MQTT-3.3.1-12], [MQTT-3.3.1-13]
@@ -18,13 +19,13 @@ func (w *Worker) deliverTo(e *topic.Entry[*Subscriber], p *packet.Publish, ids [
 	defer s.mu.Unlock()
 	switch {
 	case q == packet.QoS0 && s.link != nil && s.session.Overtakes():
-		w.enqueue(s, w.delivery(s, p, q, retain, ids)) // behind those that wait [MQTT-4.6.0-6]
+		w.enqueue(s, w.delivery(s, p, q, retain, ids, shared)) // behind those that wait [MQTT-4.6.0-6]
 	case q == packet.QoS0:
 		w.sendQoS0(s, retain, ids)
 	case s.link != nil && s.session.Ready() && !s.link.Congested():
-		w.sendTracked(s, p, q, retain, ids)
+		w.sendTracked(s, p, q, retain, ids, shared)
 	case s.link != nil || s.session.Durable && !s.ended:
-		w.enqueue(s, w.delivery(s, p, q, retain, ids))
+		w.enqueue(s, w.delivery(s, p, q, retain, ids, shared))
 	}
 }
 
@@ -58,14 +59,14 @@ func (w *Worker) sendQoS0(s *Subscriber, retain bool, ids []uint32) {
 }
 
 // sendTracked sends at once a message whose acknowledgement is waited for.
-func (w *Worker) sendTracked(s *Subscriber, p *packet.Publish, q packet.QoS, retain bool, ids []uint32) {
+func (w *Worker) sendTracked(s *Subscriber, p *packet.Publish, q packet.QoS, retain bool, ids []uint32, shared string) {
 	frame, idAt := w.encoded(s, q, retain, ids)
 	if frame == nil {
 		return
 	}
 	var kept *session.Delivery
-	if s.session.Durable {
-		kept = w.delivery(s, p, q, retain, ids)
+	if s.session.Durable || shared != "" {
+		kept = w.delivery(s, p, q, retain, ids, shared)
 	}
 	packet.PutID(frame, idAt, s.session.Send(q, kept))
 	w.Counts[metrics.PublishSentQoS0+metrics.Counter(q)]++
@@ -73,8 +74,8 @@ func (w *Worker) sendTracked(s *Subscriber, p *packet.Publish, q packet.QoS, ret
 }
 
 // delivery makes p last for s, in the store too if s does.
-func (w *Worker) delivery(s *Subscriber, p *packet.Publish, q packet.QoS, retain bool, ids []uint32) *session.Delivery {
-	d := &session.Delivery{Message: w.message(p), QoS: q, Retain: retain}
+func (w *Worker) delivery(s *Subscriber, p *packet.Publish, q packet.QoS, retain bool, ids []uint32, shared string) *session.Delivery {
+	d := &session.Delivery{Message: w.message(p), QoS: q, Retain: retain, Shared: shared}
 	if len(ids) > 0 {
 		d.IDs = append([]uint32(nil), ids...)
 	}

@@ -186,16 +186,10 @@ func (w *Worker) deliver(from *Subscriber, rt *route, p *packet.Publish, v packe
 		if e.Subscriber == nil || e.NoLocal && e.Subscriber == from {
 			continue // [MQTT-3.8.3-3]
 		}
-		w.deliverTo(e, p, w.entryIDs(rt, i))
+		w.deliverTo(e, p, w.entryIDs(rt, i), "")
 	}
 	for _, g := range rt.result.Shared {
-		if e := w.pick(g, p); e != nil {
-			w.ids = w.ids[:0]
-			if e.ID != 0 {
-				w.ids = append(w.ids, e.ID)
-			}
-			w.deliverTo(e, p, w.ids)
-		}
+		w.deliverShared(g, p)
 	}
 	if len(rt.result.Entries)+len(rt.result.Shared) == 0 {
 		return packet.ReasonNoMatchingSubscribers
@@ -211,28 +205,6 @@ func (w *Worker) entryIDs(rt *route, i int) []uint32 {
 	}
 	w.ids = rt.result.AppendIDs(w.ids[:0], i)
 	return w.ids
-}
-
-// pick chooses the member of a shared subscription who gets p: in turn, those
-// who are connected before those who are not. It is nil if nobody can have it.
-func (w *Worker) pick(g *topic.SharedGroup[*Subscriber], p *packet.Publish) *topic.Entry[*Subscriber] {
-	members := g.Members()
-	if len(members) == 0 {
-		return nil
-	}
-	first := int(g.Next() % uint32(len(members)))
-	var offline *topic.Entry[*Subscriber]
-	for i := range members {
-		e := &members[(first+i)%len(members)]
-		switch {
-		case !mayReceiveShared(e.Subscriber, g.Name(), p.Topic):
-		case e.Subscriber.online.Load():
-			return e
-		case offline == nil:
-			offline = e
-		}
-	}
-	return offline
 }
 
 // message returns p as one that may be kept, made once for all who keep it.

@@ -137,9 +137,7 @@ func (w *Worker) Connect(c *Connect) (s *Subscriber, present bool, old Link, rea
 		w.join(s, c)
 	}
 	sh.mu.Unlock()
-	for _, m := range wills {
-		w.PublishMessage(m)
-	}
+	w.followUp(wills)
 	return s, present, old, reason
 }
 
@@ -225,9 +223,18 @@ func (w *Worker) Resume(s *Subscriber, link Link) {
 // is deleted [MQTT-3.14.4-3]; expiry replaces the session expiry interval
 // unless it is nil.
 func (w *Worker) Disconnect(s *Subscriber, link Link, clean bool, expiry *time.Duration) {
-	for _, m := range w.part(s, link, clean, expiry) {
+	w.followUp(w.part(s, link, clean, expiry))
+}
+
+// followUp publishes the wills that are due when connections and sessions have
+// ended, and hands over what these have left. Nothing is locked.
+func (w *Worker) followUp(wills []*session.Message) {
+	for _, m := range wills {
 		w.PublishMessage(m)
 	}
+	left := w.left
+	w.left = nil
+	w.handOver(left)
 }
 
 func (w *Worker) part(s *Subscriber, link Link, clean bool, expiry *time.Duration) []*session.Message {
@@ -302,6 +309,8 @@ func (w *Worker) end(sh *shard, s *Subscriber) (wills []*session.Message) {
 	if s.session.Durable {
 		w.forget(s)
 	}
+	sent, waiting := s.session.Abandoned()
+	w.left = append(append(w.left, sent...), waiting...)
 	w.r.timers.cancel(s)
 	s.ended, s.session = true, session.Session{}
 	delete(sh.byID, s.ClientID)

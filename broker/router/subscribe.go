@@ -168,9 +168,7 @@ func (w *Worker) replayOne(s *Subscriber, sub *session.Subscription, m *session.
 // It is called by one worker, about once a second.
 func (w *Worker) Tick() {
 	for _, s := range w.r.timers.due(w.Now) {
-		for _, m := range w.expire(s) {
-			w.PublishMessage(m)
-		}
+		w.followUp(w.expire(s))
 	}
 }
 
@@ -186,7 +184,8 @@ func (w *Worker) expire(s *Subscriber) []*session.Message {
 	}
 	if !w.Now.Before(s.ends()) {
 		n, _ := s.session.Queue()
-		w.Counts[metrics.DroppedExpired] += uint64(n)
+		_, handedOver := s.session.Abandoned()
+		w.Counts[metrics.DroppedExpired] += uint64(n - len(handedOver))
 		return w.end(sh, s)
 	}
 	if s.will != nil && !w.Now.Before(s.will.At) {

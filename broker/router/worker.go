@@ -5,6 +5,7 @@ import (
 
 	"github.com/godwit-mqtt/godwit/broker/metrics"
 	"github.com/godwit-mqtt/godwit/broker/packet"
+	"github.com/godwit-mqtt/godwit/broker/session"
 	"github.com/godwit-mqtt/godwit/broker/store"
 	"github.com/godwit-mqtt/godwit/broker/topic"
 )
@@ -29,6 +30,7 @@ type Worker struct {
 	outgoing packet.Publish
 	ids      []uint32
 	batch    store.Batch
+	left     []*session.Delivery // of shared subscriptions, by sessions that have ended
 }
 
 // NewWorker returns a Worker whose loop runs what is given to post, from any

@@ -199,6 +199,7 @@ func TestSharedSubscription(t *testing.T) { // [MQTT-4.8.2-4]
 				t.Errorf("member %d: %s at QoS %d", i, p.Payload, p.QoS)
 			}
 			seen[string(p.Payload)] = true
+			c.Acknowledge(p)
 		}
 		c.ExpectSilence()
 	}

@@ -97,7 +97,7 @@ func (s *Session) Overtakes() bool { return s.queue.qos0 > 0 }
 
 // Send takes a packet identifier for a message of QoS 1 or 2 that is sent now;
 // Ready has said yes. d is kept until the exchange is complete, and may be nil
-// where the session is not durable.
+// where the session is not durable and d not of a shared subscription.
 func (s *Session) Send(q packet.QoS, d *Delivery) (id uint16) { return s.out.take(q, d) }
 
 // Enqueued says what became of a message that was to wait.
@@ -190,12 +190,32 @@ func behindFirst(ids []uint16) []uint16 {
 	return ids[1:]
 }
 
-// keep is what remains of a delivery while it is in flight.
+// keep is what remains of a delivery while it is in flight: all of it where the
+// session may be resumed, or another member of a shared subscription may have to
+// take over.
 func (s *Session) keep(d *Delivery) *Delivery {
-	if s.Durable {
+	if s.Durable || d.Shared != "" {
 		return d
 	}
 	return nil
+}
+
+// Abandoned returns the deliveries of shared subscriptions that other members
+// can have when the session ends: those at QoS 1 that were sent and not
+// acknowledged, and those that wait. One at QoS 2 that was sent is nobody else's
+// [MQTT-4.8.2-5].
+func (s *Session) Abandoned() (sent, waiting []*Delivery) {
+	for _, id := range s.out.inOrder() {
+		if f := s.out.at(id); f.step == stepPuback && f.delivery != nil && f.delivery.Shared != "" {
+			sent = append(sent, f.delivery)
+		}
+	}
+	for _, d := range s.queue.items[s.queue.head:] {
+		if d.Shared != "" {
+			waiting = append(waiting, d)
+		}
+	}
+	return sent, waiting
 }
 
 // Acknowledge takes a PUBACK, PUBREC or PUBCOMP of the client. known is false

@@ -258,6 +258,32 @@ func TestResumePassesOverWhatWasAcknowledgedEarly(t *testing.T) {
 	wantSent(t, drain(s), "b:2 dup")
 }
 
+func TestAbandonedIsWhatOthersCanHave(t *testing.T) { // [MQTT-4.8.2-5]
+	for _, durable := range []bool{false, true} {
+		s := &Session{Durable: durable, Window: 4}
+		for i, q := range []packet.QoS{1, 2, 1, 1, 2, 1, 1} {
+			d := named(string('a'+rune(i)), q)
+			if d.Topic != "c" && d.Topic != "f" {
+				d.Shared = "$share/g/+"
+			}
+			s.Enqueue(d, nil)
+		}
+		wantSent(t, drain(s), "a:1", "b:2", "c:3", "d:4")
+		s.Acknowledge(packet.TypePuback, 1, 0)
+		sent, waiting := s.Abandoned()
+		if got := topics(sent) + "," + topics(waiting); got != "d,eg" {
+			t.Errorf("durable %t: abandoned %s", durable, got)
+		}
+	}
+}
+
+func topics(all []*Delivery) (names string) {
+	for _, d := range all {
+		names += d.Topic
+	}
+	return names
+}
+
 func TestBodiesAreKeptOnlyByDurableSessions(t *testing.T) {
 	for _, durable := range []bool{false, true} {
 		s := &Session{Durable: durable, Window: 10}

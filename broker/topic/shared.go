@@ -9,12 +9,13 @@ import (
 // under one share name. Any goroutine may use it.
 type SharedGroup[S comparable] struct {
 	name, filter string
+	subscription string // "$share/name/filter"
 	turn         atomic.Uint32
 	members      atomic.Pointer[[]Entry[S]] // never nil
 }
 
 func newSharedGroup[S comparable](name, filter string, first Entry[S]) *SharedGroup[S] {
-	g := &SharedGroup[S]{name: name, filter: filter}
+	g := &SharedGroup[S]{name: name, filter: filter, subscription: sharePrefix + name + "/" + filter}
 	g.members.Store(&[]Entry[S]{first})
 	return g
 }
@@ -24,6 +25,9 @@ func (g *SharedGroup[S]) Name() string { return g.name }
 
 // Filter returns the filter without $share/ and the share name.
 func (g *SharedGroup[S]) Filter() string { return g.filter }
+
+// Subscription returns the filter as its members have subscribed to it.
+func (g *SharedGroup[S]) Subscription() string { return g.subscription }
 
 // Members returns the members of this moment in the order in which they came;
 // the caller must not change them. There are none if the last one left since

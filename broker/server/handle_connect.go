@@ -152,8 +152,7 @@ func (c *conn) verified(who auth.Principal, clientID string, err error) {
 	c.connecting = nil
 	if err != nil {
 		reason := packet.ReasonNotAuthorized
-		var refused *auth.Error
-		if errors.As(err, &refused) {
+		if refused, ok := errors.AsType[*auth.Error](err); ok {
 			reason = refused.Code
 		}
 		c.refuse(reason, err)

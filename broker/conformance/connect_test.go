@@ -391,18 +391,22 @@ func TestKeepAlive(t *testing.T) {
 		silent := b.Connect(t, v, "silent", second, brokertest.Will("will", "network failed"))
 		start := time.Now()
 		silent.ExpectSilence() // counts like any packet
-		ended := make(chan struct{})
+		seen := make(chan brokertest.Packet)
 		go func() {
-			defer close(ended)
-			observer.ExpectPublish("will", "network failed")
+			p, _ := observer.Receive()
+			seen <- p
 		}()
+		var will brokertest.Packet
 		for over := false; !over; {
 			select {
-			case <-ended:
+			case will = <-seen:
 				over = true
 			case <-time.After(500 * time.Millisecond):
 				lively.ExpectSilence()
 			}
+		}
+		if p, ok := will.(*packet.Publish); !ok || string(p.Payload) != "network failed" {
+			t.Fatalf("got %v, want the will of the silent client", will)
 		}
 		if silence := time.Since(start); silence < 1500*time.Millisecond {
 			t.Errorf("disconnected after %v of silence, with a keep alive of 1 s", silence)

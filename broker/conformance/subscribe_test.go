@@ -182,13 +182,11 @@ func TestReplacedSubscriptionLosesNothing(t *testing.T) {
 		const n = 2000
 		c, pub := b.Connect(t, v, "c"), b.Connect(t, v, "pub")
 		c.Subscribe("t", qos1)
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			for i := range n {
-				pub.Publish("t", fmt.Sprint(i), qos1)
-			}
-		}()
+		var out []brokertest.Packet
+		for i := range n {
+			out = append(out, message(qos1, uint16(i+1), "t", fmt.Sprint(i)))
+		}
+		pub.Send(out...)
 		for next := 0; next < n; {
 			switch p := c.Next().(type) {
 			case *packet.Publish:
@@ -204,7 +202,6 @@ func TestReplacedSubscriptionLosesNothing(t *testing.T) {
 				t.Fatalf("got %T", p)
 			}
 		}
-		<-done
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -167,6 +168,37 @@ func TestEveryStatementIsShown(t *testing.T) {
 				t.Errorf("%s shows %s, which MQTT %s does not have", e[s.version][n][0].name, n, s.version)
 			}
 		}
+	}
+}
+
+// citation is how comments in the code name a statement.
+var citation = regexp.MustCompile(`\[MQTT-(\d[^\]]*)\]`)
+
+// TestCitationsAreOfStatements: comments in broker/ cite MQTT 5.0, or say that
+// they cite 3.1.1.
+func TestCitationsAreOfStatements(t *testing.T) {
+	known := map[string]bool{}
+	for _, s := range standards {
+		for _, st := range statementsOf(t, s.version) {
+			known[s.version+" "+st.number] = true
+		}
+	}
+	err := filepath.WalkDir(root+"/broker", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") {
+			return err
+		}
+		src, err := os.ReadFile(path)
+		for line := range strings.Lines(string(src)) {
+			for _, c := range citation.FindAllStringSubmatch(line, -1) {
+				if !known["5.0 "+c[1]] && (!strings.Contains(line, "3.1.1") || !known["3.1.1 "+c[1]]) {
+					t.Errorf("%s cites %s, which there is not: %s", path, c[0], strings.TrimSpace(line))
+				}
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -56,7 +56,7 @@ func decodeOptions(r *reader, v Version) Subscription {
 		b &= optionQoS
 	}
 	switch {
-	case v < V5 && b&optionReservedV3 != 0: // 3.1.1 [MQTT-3-8.3-4]
+	case v < V5 && b&optionReservedV3 != 0: // 3.1.1: [MQTT-3.8.3-4]
 		r.fail(malformed(TypeSubscribe, "reserved bits of the requested QoS are set"))
 	case b&optionReserved != 0: // [MQTT-3.8.3-5]
 		r.fail(malformed(TypeSubscribe, "reserved bits of the subscription options are set"))

@@ -116,7 +116,7 @@ func (w *Worker) Unsubscribe(s *Subscriber, link Link, filters [][]byte, results
 }
 
 // Replay sends the retained messages that match filter, after the SUBACK that
-// granted it [MQTT-3.3.1-6].
+// granted it [MQTT-3.3.1-9].
 func (w *Worker) Replay(s *Subscriber, link Link, filter string) {
 	var found []*session.Message
 	version := w.r.retained.version.Load()

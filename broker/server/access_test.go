@@ -60,7 +60,7 @@ func TestLogin(t *testing.T) { // [MQTT-3.1.4-2]
 		t.Run(name, func(t *testing.T) {
 			each(t, func(t *testing.T, v packet.Version) {
 				c := b.Dial(t, v)
-				c.Send(brokertest.NewConnect(tc.id, tc.login), &packet.Pingreq{}) // [MQTT-3.1.4-5]
+				c.Send(brokertest.NewConnect(tc.id, tc.login), &packet.Pingreq{}) // [MQTT-3.1.4-6]
 				if tc.reason.IsError() {
 					c.ExpectRefused(tc.reason)
 					return

@@ -8,7 +8,7 @@ import (
 )
 
 // enhanced is the enhanced authentication of a connection that chose a method in
-// its CONNECT [MQTT-4.12.0-2].
+// its CONNECT.
 type enhanced struct {
 	exchange *auth.Exchange // nil while none is under way
 	connect  []byte         // body of the CONNECT, until it is answered
@@ -30,7 +30,7 @@ func (c *conn) handleExchange(h packet.Header, body []byte) error {
 	case packet.TypeDisconnect:
 		c.close()
 		return nil
-	default: // [MQTT-3.1.4-7] speaks of what follows CONNECT; this has not been answered
+	default: // [MQTT-3.1.2-30]
 		return &packet.Error{Type: h.Type, Reason: packet.ReasonProtocolError, Detail: "the authentication is not complete"}
 	}
 }
@@ -67,7 +67,7 @@ func (c *conn) step(data []byte) {
 	case err != nil:
 		c.notAuthenticated(err)
 	case !done:
-		c.sendAuth(packet.ReasonContinueAuthentication, reply) // [MQTT-4.12.0-3]
+		c.sendAuth(packet.ReasonContinueAuthentication, reply) // [MQTT-4.12.0-2]
 	case e.connect == nil:
 		e.exchange = nil
 		c.subscriber.Reprove(who)
@@ -108,7 +108,7 @@ func (c *conn) sendAuth(reason packet.ReasonCode, data []byte) {
 	c.send(p.Append(c.loop.reply[:0], c.version))
 }
 
-// setAuth adds the method and the data of an exchange [MQTT-4.12.0-6].
+// setAuth adds the method and the data of an exchange [MQTT-4.12.0-5].
 func setAuth(p *packet.Properties, data []byte) {
 	p.AuthMethod = []byte(auth.MethodSCRAM)
 	p.Set(packet.PropAuthMethod)

@@ -47,7 +47,7 @@ func (c *conn) vet(p *packet.Connect) (packet.ReasonCode, error) {
 	settings := c.server.settings()
 	switch {
 	case len(p.ClientID) == 0 && p.Version == packet.V31,
-		len(p.ClientID) == 0 && p.Version == packet.V311 && !p.CleanStart: // [MQTT-3.1.3-8]
+		len(p.ClientID) == 0 && p.Version == packet.V311 && !p.CleanStart: // 3.1.1: [MQTT-3.1.3-8]
 		return packet.ReasonClientIdentifierNotValid, errors.New("the client identifier is empty")
 	case p.Properties.Has(packet.PropAuthMethod) && string(p.Properties.AuthMethod) != auth.MethodSCRAM: // [MQTT-4.12.0-1]
 		return packet.ReasonBadAuthenticationMethod, errors.New("the authentication method is not supported")

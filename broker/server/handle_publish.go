@@ -119,7 +119,7 @@ func (c *conn) publishQoS1(p *packet.Publish, frame []byte) error {
 }
 
 // publishQoS2 delivers a message when it comes first, and acknowledges each
-// repeat until the client has released it [MQTT-4.3.3-8].
+// repeat until the client has released it [MQTT-4.3.3-10].
 func (c *conn) publishQoS2(p *packet.Publish, frame []byte) error {
 	id, w := p.ID, c.loop.worker
 	if !w.Receive(c.subscriber, id) {
@@ -164,7 +164,7 @@ func (c *conn) answered(t packet.Type, reason packet.ReasonCode) {
 }
 
 // acknowledge answers a PUBLISH when it is safe. MQTT 3 has no way to refuse
-// one: it is acknowledged all the same [MQTT-3.3.5-2].
+// one: it is acknowledged all the same (3.1.1: [MQTT-3.3.5-2]).
 func (c *conn) acknowledge(t packet.Type, id uint16, reason packet.ReasonCode) {
 	if !c.loop.worker.Dirty() && c.waiting == 0 {
 		c.sendAck(t, id, reason)

@@ -28,7 +28,7 @@ func (c *conn) look() {
 			c.loop.wheel.add(c, left)
 			return
 		}
-		// [MQTT-3.1.2-24]: one and a half times the keep alive has passed.
+		// [MQTT-3.1.2-22]: one and a half times the keep alive has passed.
 		c.disconnect(packet.ReasonKeepAliveTimeout, "no control packet arrived within 1.5 times the keep alive")
 	default:
 		c.expire()

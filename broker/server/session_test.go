@@ -184,7 +184,7 @@ func TestSessionExpiryIsBounded(t *testing.T) {
 	}
 }
 
-func TestDisconnectChangesTheExpiry(t *testing.T) { // [MQTT-3.14.2-2]
+func TestDisconnectChangesTheExpiry(t *testing.T) {
 	t.Parallel()
 	disconnect := func(seconds uint32) *packet.Disconnect {
 		var p packet.Disconnect

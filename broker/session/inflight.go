@@ -53,7 +53,7 @@ func (f *inflight) find(id uint16) *slot {
 	return nil
 }
 
-// take assigns an identifier that is not in use [MQTT-2.2.1-3]. The caller has
+// take assigns an identifier that is not in use [MQTT-2.2.1-4]. The caller has
 // made sure that used is below the largest window.
 func (f *inflight) take(q packet.QoS, d *Delivery) uint16 {
 	if f.used*2 >= len(f.slots) {

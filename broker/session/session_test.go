@@ -150,7 +150,7 @@ func TestQueueKeepsOrderWithQoS0(t *testing.T) {
 	}
 }
 
-func TestIdentifiersAreNotReusedWhileInFlight(t *testing.T) { // [MQTT-2.2.1-3]
+func TestIdentifiersAreNotReusedWhileInFlight(t *testing.T) { // [MQTT-2.2.1-4]
 	s := durable(MaxWindow)
 	stuck := s.Send(packet.QoS1, nil)
 	for range 3 * 65535 {

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"maps"
 	"testing"
 
 	"github.com/godwit-mqtt/godwit/broker/brokertest"
@@ -86,6 +87,38 @@ func TestSharedSubscriptionRespectsTheGrantedQoS(t *testing.T) {
 	if len(turns) != 3 {
 		t.Errorf("not all members have had their turn: %v", turns)
 	}
+}
+
+// TestSharedSubscriptionBesideOthers: it brings no retained messages, and its
+// messages come apart from those of other subscriptions.
+//
+//mqtt:5.0 3.3.4-3 4.8.2-3
+func TestSharedSubscriptionBesideOthers(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	pub, c := b.Connect(t, v5, "pub"), b.Connect(t, v5, "c")
+	pub.Publish("t", "kept", qos1, brokertest.Retained)
+	for i, filter := range []string{"$share/g/t", "$share/h/+"} {
+		request := subscribe(uint16(i+1), filter)
+		request.Properties.AddSubscriptionID(uint32(i + 1))
+		c.Send(request)
+		brokertest.Expect[*packet.Suback](c)
+	}
+	c.ExpectSilence()
+	c.Subscribe("t", qos0)
+	c.ExpectPublish("t", "kept")
+
+	pub.Publish("t", "m", qos1)
+	got := map[string]packet.QoS{}
+	for range 3 {
+		p := c.ExpectPublish("t", "m")
+		got[fmt.Sprint(p.Properties.SubscriptionIDs)] = p.QoS
+		c.Acknowledge(p)
+	}
+	if want := map[string]packet.QoS{"[1]": qos1, "[2]": qos1, "[]": qos0}; !maps.Equal(got, want) {
+		t.Errorf("QoS by subscription identifiers: %v, want %v", got, want)
+	}
+	c.ExpectSilence()
 }
 
 //mqtt:5.0 4.8.2-4

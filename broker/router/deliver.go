@@ -32,14 +32,18 @@ func (w *Worker) deliverTo(e *topic.Entry[*Subscriber], p *packet.Publish, ids [
 // encoded returns the bytes for s, or nil where s does not accept a packet of
 // that size [MQTT-3.1.2-25].
 func (w *Worker) encoded(s *Subscriber, q packet.QoS, retain bool, ids []uint32) (frame []byte, idAt int) {
-	if len(ids) > 0 && s.version == packet.V5 {
-		frame, idAt = w.frames.withIDs(q, retain, ids)
+	assign := false
+	if s.version == packet.V5 && (len(ids) > 0 || s.aliases.most > 0) {
+		frame, idAt, assign = w.frames.own(&s.aliases, q, retain, ids)
 	} else {
 		frame, idAt = w.frames.get(s.version, q, retain)
 	}
 	if s.maxPacket > 0 && len(frame) > s.maxPacket {
 		w.dropped(metrics.DroppedTooLarge)
 		return nil, 0
+	}
+	if assign {
+		s.aliases.confirm(w.frames.publish.Topic)
 	}
 	return frame, idAt
 }
@@ -55,6 +59,7 @@ func (w *Worker) sendQoS0(s *Subscriber, retain bool, ids []uint32) {
 	if frame, _ := w.encoded(s, packet.QoS0, retain, ids); frame != nil {
 		w.Counts[metrics.PublishSentQoS0]++
 		s.link.Write(w, frame)
+		w.Behind = w.Behind || s.link.Behind()
 	}
 }
 
@@ -105,6 +110,7 @@ func (w *Worker) enqueue(s *Subscriber, d *session.Delivery) {
 		w.complete(s, old)
 	})
 	if result != session.QueueFull {
+		w.Behind = w.Behind || s.link != nil && s.session.Crowded()
 		return
 	}
 	if d.QoS == packet.QoS0 {
@@ -160,9 +166,14 @@ func (w *Worker) writeDelivery(s *Subscriber, o session.Outgoing) bool {
 	for _, sub := range d.IDs {
 		p.Properties.AddSubscriptionID(sub)
 	}
+	name := p.Topic
+	assign := s.version == packet.V5 && s.aliases.apply(p)
 	w.scratch, _ = p.AppendFrame(w.scratch[:0], s.version)
 	if s.maxPacket > 0 && len(w.scratch) > s.maxPacket {
 		return false
+	}
+	if assign {
+		s.aliases.confirm(name)
 	}
 	w.Counts[metrics.PublishSentQoS0+metrics.Counter(d.QoS)]++
 	s.link.Write(w, w.scratch)

@@ -96,16 +96,18 @@ func (f *frames) encode(s *span, v packet.Version, q packet.QoS, retain bool) {
 	s.end = len(f.buf)
 }
 
-// withIDs encodes for a subscriber whose subscriptions have identifiers.
-func (f *frames) withIDs(q packet.QoS, retain bool, ids []uint32) (frame []byte, idAt int) {
+// own encodes for one subscriber alone: with the identifiers of its
+// subscriptions, and an alias for the topic. assign is that of aliases.apply.
+func (f *frames) own(a *aliases, q packet.QoS, retain bool, ids []uint32) (frame []byte, idAt int, assign bool) {
 	p := f.publish
 	p.QoS, p.Retain, p.ID = q, retain, 1
 	p.Properties.SubscriptionIDs = nil
 	for _, id := range ids {
 		p.Properties.AddSubscriptionID(id)
 	}
+	assign = a.apply(&p)
 	start := len(f.buf)
 	buf, idAt := p.AppendFrame(f.buf, packet.V5)
 	f.buf = buf[:start] // one is needed at a time
-	return buf[start:], idAt
+	return buf[start:], idAt, assign
 }

@@ -34,6 +34,8 @@ func (l *link) Congested() bool { return l.congested }
 // Full implements Link.
 func (l *link) Full() bool { return l.congested }
 
+func (l *link) Behind() bool { return false }
+
 // Kick implements Link.
 func (l *link) Kick(reason packet.ReasonCode, _ string) { l.kicked = reason }
 

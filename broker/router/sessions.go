@@ -108,6 +108,8 @@ type Connect struct {
 	// MaxPacket is the largest packet that the client takes, in bytes; 0 is no
 	// limit.
 	MaxPacket int
+	// TopicAliases that the client takes; 0 is none.
+	TopicAliases int
 	// MaxConnections of the user at a time; 0 is no limit.
 	MaxConnections int
 	Limits         session.Limits
@@ -182,6 +184,7 @@ func (w *Worker) join(s *Subscriber, c *Connect) {
 		w.forget(s) // it ends with this connection, however that ends
 	}
 	s.link, s.principal, s.version, s.maxPacket = c.Link, c.Principal, c.Version, c.MaxPacket
+	s.aliases = newAliases(c.TopicAliases)
 	s.will, s.overflow = nil, c.Overflow
 	s.connWill, s.connWillDelay = c.Will, c.WillDelay
 	s.session.Window = min(max(c.Window, 1), session.MaxWindow)

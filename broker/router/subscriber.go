@@ -23,6 +23,9 @@ type Link interface {
 	Congested() bool
 	// Full: the client takes so little that messages of QoS 0 are dropped.
 	Full() bool
+	// Behind: the client takes less than it is sent. While that is so, and before
+	// messages are dropped, publishers are slowed down: see Worker.Behind.
+	Behind() bool
 	// Kick ends the connection with a reason, soon. It may be called from any
 	// goroutine and does not wait.
 	Kick(reason packet.ReasonCode, why string)
@@ -49,7 +52,8 @@ type Subscriber struct {
 	link          Link // nil while disconnected
 	ended         bool
 	version       packet.Version
-	maxPacket     int // bytes that the client accepts in a packet; 0 is no limit
+	maxPacket     int     // bytes that the client accepts in a packet; 0 is no limit
+	aliases       aliases // to the client, of the connection that stands
 	session       session.Session
 	overflow      Overflow
 	connected     time.Time

@@ -20,6 +20,10 @@ type Worker struct {
 	// Touched are the links that were written to in this round. Their loop
 	// flushes each once, at its end.
 	Touched []Link
+	// Behind says that a message went to a subscriber that does not keep up. The
+	// loop gives it time, by not reading the publisher for a while, and sets it
+	// back.
+	Behind bool
 
 	r        *Router
 	post     func(func())

@@ -112,6 +112,9 @@ func (c *conn) Congested() bool {
 // Full implements router.Link.
 func (c *conn) Full() bool { return !c.welcomed.Load() || c.pending.Load() > c.limits.full }
 
+// Behind implements router.Link.
+func (c *conn) Behind() bool { return c.pending.Load() > c.limits.full/4 }
+
 // Write implements router.Link.
 func (c *conn) Write(w *router.Worker, frame []byte) {
 	c.mu.Lock()

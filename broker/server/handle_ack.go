@@ -10,7 +10,7 @@ func (c *conn) handleAck(t packet.Type, body []byte) error {
 		return err
 	}
 	known := c.loop.worker.Acknowledge(c.subscriber, c, t, p.ID, p.Reason)
-	if t != packet.TypePubrec || known && p.Reason.IsError() {
+	if t != packet.TypePubrec || p.Reason.IsError() { // [MQTT-4.3.3-4]
 		return nil
 	}
 	reason := packet.ReasonSuccess

@@ -224,6 +224,9 @@ func (c *conn) terms5(p *packet.Connect, req *router.Connect, ack *packet.Connac
 	if asked.Has(packet.PropReceiveMaximum) {
 		req.Window = int(asked.ReceiveMaximum)
 	}
+	if asked.Has(packet.PropTopicAliasMaximum) {
+		req.TopicAliases = min(int(asked.TopicAliasMaximum), *m.TopicAliasMaximum)
+	}
 	if asked.Has(packet.PropMaximumPacketSize) {
 		req.MaxPacket = int(asked.MaximumPacketSize)
 	}

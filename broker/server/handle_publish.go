@@ -18,9 +18,14 @@ func (c *conn) handlePublish(flags byte, frame, body []byte) error {
 	if err := c.vetPublish(p); err != nil {
 		return err
 	}
-	if c.quota != nil && c.quota.limited.Load() {
-		c.charge(len(frame))
+	err := c.publish(p, frame)
+	if err == nil {
+		c.rest(c.price(len(frame)))
 	}
+	return err
+}
+
+func (c *conn) publish(p *packet.Publish, frame []byte) error {
 	switch p.QoS {
 	case packet.QoS0:
 		return publishFault(c.loop.worker.Publish(&c.publisher, p, frame))

@@ -94,21 +94,3 @@ func (qs *quotas) review(access *auth.Snapshot) {
 		q.set(u.Limits)
 	}
 }
-
-// charge counts a message against the user's quota. Where that is used up, the
-// connection is not read until there is some again: TCP slows the client down,
-// and nothing is lost.
-func (c *conn) charge(size int) {
-	wait := c.quota.take(c.loop.worker.Now, size)
-	if wait == 0 {
-		return
-	}
-	c.hold()
-	time.AfterFunc(wait, func() {
-		c.post(func() {
-			if c.held && c.state == stateOpen {
-				c.resume()
-			}
-		})
-	})
-}

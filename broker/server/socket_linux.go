@@ -54,7 +54,6 @@ func acceptSocket(fd int) (conn int, remote netip.AddrPort, err error) {
 	if err != nil {
 		return -1, remote, err
 	}
-	_ = unix.SetsockoptInt(conn, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	switch sa := sa.(type) {
 	case *unix.SockaddrInet4:
 		remote = netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
@@ -72,11 +71,31 @@ func duplicate(ln *net.TCPListener) (fd int, err error) {
 	}
 	fd = -1
 	if cerr := raw.Control(func(own uintptr) {
-		fd, err = unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 0)
+		if fd, err = unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 0); err == nil {
+			err = setOptions(fd)
+		}
 	}); err == nil {
 		err = cerr
 	}
 	return fd, os.NewSyscallError("fcntl", err)
+}
+
+// setOptions of a listening socket, which its connections take over: small
+// messages leave at once, and a peer that is gone without a word is found out in
+// some minutes, although it may have no keep alive.
+func setOptions(fd int) error {
+	for _, o := range [...]struct{ level, name, value int }{
+		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 120},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 30},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 4},
+	} {
+		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func closeSocket(fd int) { _ = unix.Close(fd) }

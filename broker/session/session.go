@@ -128,6 +128,13 @@ func (s *Session) Enqueue(d *Delivery, dropped func(*Delivery)) Enqueued {
 	return result
 }
 
+// Crowded reports whether the queue is filled by more than a quarter.
+func (s *Session) Crowded() bool {
+	l := s.Limits
+	return l.QueuedMessages > 0 && s.queue.len() > l.QueuedMessages/4 ||
+		l.QueuedBytes > 0 && s.queue.bytes > l.QueuedBytes/4
+}
+
 // Replay lets d wait whatever the limits say: it was asked for.
 func (s *Session) Replay(d *Delivery) { s.queue.push(d) }
 

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -378,42 +379,61 @@ func TestSessionIsResumed(t *testing.T) {
 	})
 }
 
-// TestKeepAlive has one client be silent, and one that is not.
+// TestKeepAlive has clients fall silent at different moments, and another one
+// that does not.
 //
 //mqtt:3.1.1 3.1.2-23 3.1.2-24
 //mqtt:5.0 3.1.2-20 3.1.2-22 3.2.2-22 3.14.2-1
 func TestKeepAlive(t *testing.T) {
 	each(t, everyVersion, func(t *testing.T, b *brokertest.Broker, v packet.Version) {
+		const silent = 4
 		second := func(p *packet.Connect) { p.KeepAlive = 1 }
-		observer := b.Connect(t, v, "observer")
-		observer.Subscribe("will", qos0)
 		lively := b.Connect(t, v, "lively", second)
-		silent := b.Connect(t, v, "silent", second, brokertest.Will("will", "network failed"))
-		start := time.Now()
-		silent.ExpectSilence() // counts like any packet
-		seen := make(chan brokertest.Packet)
-		go func() {
-			p, _ := observer.Receive()
-			seen <- p
-		}()
-		var will brokertest.Packet
-		for over := false; !over; {
+		wills := willsSeen(b.Connect(t, v, "observer"), silent)
+		clients, fellSilent := map[string]*brokertest.Client{}, map[string]time.Time{}
+		beat := time.NewTicker(300 * time.Millisecond)
+		defer beat.Stop()
+		for ended := 0; ended < silent; {
 			select {
-			case will = <-seen:
-				over = true
-			case <-time.After(500 * time.Millisecond):
+			case id, ok := <-wills:
+				if !ok {
+					t.Fatal("the wills do not come")
+				}
+				ended++
+				if silence := time.Since(fellSilent[id]); silence < 1500*time.Millisecond {
+					t.Errorf("disconnected after %v of silence, with a keep alive of 1 s", silence)
+				}
+				clients[id].ExpectDisconnect(packet.ReasonKeepAliveTimeout)
+			case <-beat.C:
 				lively.ExpectSilence()
+				if id := fmt.Sprint(len(clients)); len(clients) < silent {
+					clients[id] = b.Connect(t, v, id, second, brokertest.Will("will", id))
+					fellSilent[id] = time.Now()
+					clients[id].ExpectSilence() // counts like any packet
+				}
 			}
 		}
-		if p, ok := will.(*packet.Publish); !ok || string(p.Payload) != "network failed" {
-			t.Fatalf("got %v, want the will of the silent client", will)
-		}
-		if silence := time.Since(start); silence < 1500*time.Millisecond {
-			t.Errorf("disconnected after %v of silence, with a keep alive of 1 s", silence)
-		}
-		silent.ExpectDisconnect(packet.ReasonKeepAliveTimeout)
 		lively.ExpectSilence()
 	})
+}
+
+// willsSeen subscribes to the topic of wills, and sends the payloads of the next
+// n to the channel, which it then closes.
+func willsSeen(observer *brokertest.Client, n int) <-chan string {
+	observer.Subscribe("will", qos0)
+	wills := make(chan string, n)
+	go func() {
+		defer close(wills)
+		for range n {
+			p, _ := observer.Receive()
+			will, ok := p.(*packet.Publish)
+			if !ok {
+				return
+			}
+			wills <- string(will.Payload)
+		}
+	}()
+	return wills
 }
 
 //mqtt:5.0 3.1.2-21 3.2.2-21

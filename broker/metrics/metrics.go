@@ -30,6 +30,7 @@ const (
 	DroppedSlowConsumer
 	DroppedTooLarge
 	DroppedExpired
+	DroppedUnauthorized
 	ConnectionsAccepted
 	ConnectionsRefused
 	ConnectionsClosed

@@ -46,6 +46,7 @@ var totals = [counters]series{
 	DroppedSlowConsumer: {descDropped, []string{"slow_consumer"}},
 	DroppedTooLarge:     {descDropped, []string{"too_large"}},
 	DroppedExpired:      {descDropped, []string{"expired"}},
+	DroppedUnauthorized: {descDropped, []string{"unauthorized"}},
 	ConnectionsAccepted: {descAccepted, nil},
 	ConnectionsRefused:  {descRefused, nil},
 	ConnectionsClosed:   {descClosed, nil},

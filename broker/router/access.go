@@ -4,6 +4,7 @@ import (
 	"github.com/godwit-mqtt/godwit/broker/auth"
 	"github.com/godwit-mqtt/godwit/broker/packet"
 	"github.com/godwit-mqtt/godwit/broker/session"
+	"github.com/godwit-mqtt/godwit/broker/topic"
 )
 
 // SetAccess puts new users and rules in force, on standing connections too:
@@ -28,17 +29,18 @@ func (r *Router) review(s *Subscriber, access *auth.Snapshot) {
 	if s.link != nil && !access.Valid(s.principal) {
 		s.link.Kick(packet.ReasonNotAuthorized, "the user or the credential is no longer valid")
 	}
+	r.authorize(s, access)
+}
+
+// authorize puts the rules in force for s, which is locked, if they are others
+// than before: its subscriptions are judged now, and what waits when it is sent.
+func (r *Router) authorize(s *Subscriber, access *auth.Snapshot) {
 	acl := access.ACL(s.principal)
 	if old := s.acl.Load(); old != nil && old.Fingerprint() == acl.Fingerprint() {
 		return
 	}
 	s.acl.Store(acl)
-	r.reauthorize(s)
-}
-
-// reauthorize judges the subscriptions of s, which is locked, by its ACL.
-func (r *Router) reauthorize(s *Subscriber) {
-	acl := s.acl.Load()
+	s.reviewed = true
 	for sub := range s.session.EachSubscription {
 		granted, maxQoS := acl.Subscribe(sub.Filter)
 		r.regrant(s, sub, granted, packet.QoS(maxQoS))
@@ -53,5 +55,40 @@ func (r *Router) regrant(s *Subscriber, sub *session.Subscription, granted bool,
 	case granted && (sub.Suspended || maxQoS < sub.QoS):
 		sub.Suspended, sub.QoS = false, min(sub.QoS, maxQoS)
 		r.enter(s, sub)
+	}
+}
+
+// mayStillReceive reports whether the rules of now let s, which is locked, have
+// a delivery that waited.
+func (s *Subscriber) mayStillReceive(d *session.Delivery) bool {
+	if d.Shared != "" {
+		group, _, _, _ := topic.ParseShared(d.Shared)
+		return mayReceiveShared(s, group, []byte(d.Topic)) && (!s.reviewed || s.holds(d.Shared))
+	}
+	return mayReceive(s, []byte(d.Topic)) && (!s.reviewed || s.subscribedTo(d.Topic))
+}
+
+// holds reports whether a subscription of s is in force.
+func (s *Subscriber) holds(filter string) bool {
+	sub := s.session.Subscription(filter)
+	return sub != nil && !sub.Suspended
+}
+
+// subscribedTo reports whether a subscription of s that is in force, and not
+// shared, matches a topic.
+func (s *Subscriber) subscribedTo(name string) bool {
+	for sub := range s.session.EachSubscription {
+		if _, filter, shared, _ := topic.ParseShared(sub.Filter); !shared && !sub.Suspended && topic.Match(filter, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// allReviewed notes that nothing waits any more that was queued under other
+// rules, if that is so.
+func (s *Subscriber) allReviewed() {
+	if waiting, _ := s.session.Queue(); waiting == 0 {
+		s.reviewed = false
 	}
 }

@@ -131,6 +131,7 @@ func (w *Worker) pump(s *Subscriber) {
 		o, ok := s.session.Next()
 		switch {
 		case !ok:
+			s.allReviewed()
 			return
 		case o.Delivery == nil:
 			w.scratch = packet.AppendAck(w.scratch[:0], packet.TypePubrel, o.ID)
@@ -142,14 +143,18 @@ func (w *Worker) pump(s *Subscriber) {
 }
 
 // sendDelivery sends a delivery that waited, or once more after a reconnect. One
-// that expired before it was first sent, or is too large for this client, is
-// complete instead [MQTT-3.3.2-5].
+// that has expired [MQTT-3.3.2-5], or that the rules withhold by now, before it
+// was first sent, or that is too large for this client, is complete instead.
 func (w *Worker) sendDelivery(s *Subscriber, o session.Outgoing) {
-	reason := metrics.DroppedExpired
-	if !o.Delivery.Expired(w.Now) || o.Dup {
-		if w.writeDelivery(s, o) {
-			return
-		}
+	var reason metrics.Counter
+	switch {
+	case !o.Dup && o.Delivery.Expired(w.Now):
+		reason = metrics.DroppedExpired
+	case !o.Dup && !s.mayStillReceive(o.Delivery):
+		reason = metrics.DroppedUnauthorized
+	case w.writeDelivery(s, o):
+		return
+	default:
 		reason = metrics.DroppedTooLarge
 	}
 	w.dropped(reason)

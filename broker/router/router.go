@@ -101,11 +101,10 @@ func (l *loader) LoadSession(rec store.Session) error {
 	}
 	l.sub = s
 	l.r.sessions.add(s)
-	s.acl.Store(l.r.access.Load().ACL(s.principal))
 	for _, sub := range rec.Subscriptions {
 		l.r.subscribe(s, sub)
 	}
-	l.r.reauthorize(s)
+	l.r.authorize(s, l.r.access.Load())
 	l.r.schedule(s)
 	return nil
 }

@@ -197,8 +197,7 @@ func (w *Worker) join(s *Subscriber, c *Connect) {
 	if !access.Valid(s.principal) {
 		s.link.Kick(packet.ReasonNotAuthorized, "the user or the credential is no longer valid")
 	}
-	s.acl.Store(access.ACL(s.principal))
-	w.r.reauthorize(s)
+	w.r.authorize(s, access)
 	if s.session.Durable {
 		w.batch.Sessions = append(w.batch.Sessions, s.record())
 	}

@@ -55,6 +55,7 @@ type Subscriber struct {
 	maxPacket     int     // bytes that the client accepts in a packet; 0 is no limit
 	aliases       aliases // to the client, of the connection that stands
 	session       session.Session
+	reviewed      bool // what waits may have been queued under other rules
 	overflow      Overflow
 	connected     time.Time
 	disconnected  time.Time

@@ -57,21 +57,33 @@ func (from *Publisher) permits(p *packet.Publish) bool {
 }
 
 // routeOf finds the route of a topic, and brings the publisher's decision up to
-// it.
-func (w *Worker) routeOf(from *Publisher, name []byte) (*route, bool) {
+// it. There is none, and ok is true, for a topic that the publisher may not
+// publish to at all.
+func (w *Worker) routeOf(from *Publisher, name []byte) (rt *route, ok bool) {
 	rt, acl := from.route, from.Subscriber.acl.Load()
 	if rt != nil && from.acl == acl && string(rt.topic) == string(name) {
 		w.refresh(rt)
 		return rt, true
 	}
-	rt, ok := w.lookup(name)
-	if !ok {
+	if rt = w.routes.find(name); rt != nil && rt.acl == acl {
+		w.refresh(rt)
+		from.route, from.acl, from.decision = rt, acl, rt.decision
+		return rt, true
+	}
+	if rt == nil && topic.ValidateName(name) != nil {
 		return nil, false
 	}
-	if rt.acl != acl {
-		rt.acl, rt.decision = acl, decide(acl, name)
+	from.route, from.acl, from.decision = nil, acl, decide(acl, name)
+	if !from.decision.Allowed {
+		return nil, true
 	}
-	from.route, from.acl, from.decision = rt, acl, rt.decision
+	if rt != nil {
+		w.refresh(rt)
+	} else {
+		rt = w.newRoute(name)
+	}
+	rt.acl, rt.decision = acl, from.decision
+	from.route = rt
 	return rt, true
 }
 
@@ -98,17 +110,22 @@ type route struct {
 
 // lookup returns the route of a valid topic name.
 func (w *Worker) lookup(name []byte) (*route, bool) {
-	rt, found := w.routes.get(name)
-	if found {
+	if rt := w.routes.find(name); rt != nil {
 		w.refresh(rt)
 		return rt, true
 	}
 	if topic.ValidateName(name) != nil {
 		return nil, false
 	}
+	return w.newRoute(name), true
+}
+
+// newRoute makes a route for a name that has none.
+func (w *Worker) newRoute(name []byte) *route {
+	rt := w.routes.take(name)
 	rt.topic, rt.acl = append(rt.topic[:0], name...), nil
 	w.match(rt)
-	return rt, true
+	return rt
 }
 
 // refresh matches again if subscriptions or rights have changed.

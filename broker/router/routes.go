@@ -5,37 +5,57 @@ import "hash/maphash"
 // routes caches the routes of the topics that a Worker published to lately, in
 // pairs of places that a topic's hash chooses. A topic that is not found takes
 // the place, and the memory, of the one of its pair that was used less lately,
-// so that a stream of ever new topics costs no allocation.
+// so that a stream of ever new topics costs no allocation. Long names are not
+// worth their memory: they all share one place.
 //
 // A route that somebody holds on to may come to stand for another topic: compare
 // the topic before use.
 type routes struct {
 	seed    maphash.Seed
 	slots   []*route
+	long    *route
 	entries int // subscribers on all routes
 }
 
 // routeSlots is a power of two.
 const routeSlots = 1 << 13
 
-// get returns the route of name and true, or one to be filled for it.
-func (c *routes) get(name []byte) (rt *route, found bool) {
+// longName is the length from which on a name is long, in bytes.
+const longName = 257
+
+// find returns the route of name, nil if it is not there.
+func (c *routes) find(name []byte) *route {
+	first, second := c.places(name)
+	switch {
+	case is(*first, name):
+		return *first
+	case is(*second, name):
+		*first, *second = *second, *first
+		return *first
+	}
+	return nil
+}
+
+// take returns a route to be filled for name, which was not found.
+func (c *routes) take(name []byte) *route {
+	first, second := c.places(name)
+	*first, *second = *second, *first
+	if *first == nil {
+		*first = new(route)
+	}
+	return *first
+}
+
+// places returns where the route of name may be.
+func (c *routes) places(name []byte) (first, second **route) {
+	if len(name) >= longName {
+		return &c.long, &c.long
+	}
 	if c.slots == nil {
 		c.seed, c.slots = maphash.MakeSeed(), make([]*route, routeSlots)
 	}
 	i := maphash.Bytes(c.seed, name) & (routeSlots - 1)
-	first, second := &c.slots[i], &c.slots[i^1]
-	if is(*first, name) {
-		return *first, true
-	}
-	*first, *second = *second, *first
-	if is(*first, name) {
-		return *first, true
-	}
-	if *first == nil {
-		*first = new(route)
-	}
-	return *first, false
+	return &c.slots[i], &c.slots[i^1]
 }
 
 // mostEntries bounds the memory of routes with very many subscribers.
@@ -45,7 +65,7 @@ const mostEntries = 1 << 20
 // it begins anew.
 func (c *routes) grew(n int) {
 	if c.entries += n; c.entries > mostEntries {
-		c.slots, c.entries = nil, 0
+		c.slots, c.long, c.entries = nil, nil, 0
 	}
 }
 

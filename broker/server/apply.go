@@ -14,8 +14,10 @@ import (
 )
 
 // Apply puts a configuration in force, with the certificates as they are in
-// their files now. On an error everything stays as it was. When it returns, new
-// decisions are made by c; connections that c no longer admits are being ended.
+// their files now. When it returns, new decisions are made by c; connections that
+// c no longer admits are being ended. On an error everything stays as it was,
+// but for who may do what: that a certificate cannot be loaded, or a port cannot
+// be opened, is no reason to let anybody do what c forbids.
 func (s *Server) Apply(c *config.Config) error {
 	access, err := auth.Compile(c)
 	if err != nil {
@@ -26,14 +28,14 @@ func (s *Server) Apply(c *config.Config) error {
 	if s.ports == nil {
 		return ErrClosed
 	}
+	s.access.Store(access)
+	s.quotas.review(access)
+	s.router.SetAccess(access)
 	if err := s.applyListeners(c.Settings.Listeners); err != nil {
 		return err
 	}
-	s.access.Store(access)
 	s.setConfig(c)
 	s.router.SetLimits(s.routerLimits())
-	s.quotas.review(access)
-	s.router.SetAccess(access)
 	return nil
 }
 

@@ -21,18 +21,32 @@ func (c *conn) price(size int) (wait time.Duration) {
 	return wait
 }
 
+// choke stops reading a client that does not read what it is answered, so that
+// answers do not pile up. Flush resumes it. Before CONNECT nobody has a claim to
+// that much.
+func (c *conn) choke() {
+	if c.pending.Load() < congestedAbove {
+		return
+	}
+	if c.state < stateOpen {
+		c.linger()
+		return
+	}
+	c.hold(heldReplies)
+	c.choked.Store(true)
+	if c.pending.Load() < drainedBelow && c.choked.CompareAndSwap(true, false) {
+		c.post(func() { c.resume(heldReplies) }) // a flush that ended just before has not seen it
+	}
+}
+
 // rest does not read the connection for a while: TCP slows the client down, and
 // nothing is lost.
 func (c *conn) rest(wait time.Duration) {
 	if wait == 0 || c.state != stateOpen {
 		return
 	}
-	c.hold()
+	c.hold(heldRest)
 	time.AfterFunc(wait, func() {
-		c.post(func() {
-			if c.held && c.state == stateOpen {
-				c.resume()
-			}
-		})
+		c.post(func() { c.resume(heldRest) })
 	})
 }

@@ -50,7 +50,7 @@ type conn struct {
 	part []byte // the beginning of a packet that is not complete
 	want int    // its whole size if known, else 0
 
-	held bool // no packet is handled for the moment
+	held held // why no packet is handled for the moment
 
 	subscriber *router.Subscriber // nil before it has a session
 	publisher  router.Publisher
@@ -65,7 +65,9 @@ type conn struct {
 
 	pending   atomic.Int64 // bytes that wait to be written
 	congested atomic.Bool  // messages wait for pending to shrink
+	choked    atomic.Bool  // reading waits for pending to shrink
 	welcomed  atomic.Bool  // CONNACK was written: messages may follow
+	gone      atomic.Bool  // nobody waits for what is computed for it
 
 	mu      sync.Mutex
 	out     outbound
@@ -151,6 +153,9 @@ func (c *conn) measure() {
 // Flush implements router.Link.
 func (c *conn) Flush(w *router.Worker) {
 	c.flush(w)
+	if c.choked.Load() && c.pending.Load() < drainedBelow && c.choked.CompareAndSwap(true, false) {
+		c.post(func() { c.resume(heldReplies) })
+	}
 	if c.congested.Load() && c.pending.Load() < drainedBelow && c.congested.CompareAndSwap(true, false) {
 		w.Drained(c.subscriber, c)
 	}
@@ -239,15 +244,31 @@ func (c *conn) pause(paused bool) {
 	}
 }
 
-// hold stops the handling of packets until resume.
-func (c *conn) hold() {
-	c.held = true
+// held is a set of reasons for which a connection is not read.
+type held uint8
+
+const (
+	heldConnect held = 1 << iota // CONNECT is not answered yet
+	heldRest                     // the client has published too much
+	heldReplies                  // the client does not read what it is answered
+	heldCommits                  // many of its packets wait for a commit
+)
+
+// hold stops the handling of packets until every reason is resumed.
+func (c *conn) hold(why held) {
+	c.held |= why
 	c.pause(true)
 }
 
-// resume handles what has arrived since hold, and goes on reading.
-func (c *conn) resume() {
-	c.held = false
+// resume takes back a reason. With the last one, it handles what has arrived
+// since, and goes on reading.
+func (c *conn) resume(why held) {
+	if c.held&why == 0 {
+		return
+	}
+	if c.held &^= why; c.held != 0 || c.state >= stateLingering {
+		return
+	}
 	c.pause(false)
 	rest := c.part
 	c.part = nil
@@ -278,6 +299,7 @@ func (c *conn) send(frame []byte) {
 	switch {
 	case c.fits(len(frame)):
 		c.Write(c.loop.worker, frame)
+		c.choke()
 	case c.welcomed.Load():
 		c.disconnect(packet.ReasonPacketTooLarge, "the answer is larger than the client takes")
 	default: // no DISCONNECT before CONNACK [MQTT-3.14.0-1]
@@ -340,6 +362,7 @@ func (c *conn) sayGoodBye(reason packet.ReasonCode, why string) {
 // linger ends the connection gently: what was written arrives, although the
 // client may have sent more than was read.
 func (c *conn) linger() {
+	c.gone.Store(true)
 	if c.state >= stateLingering {
 		return
 	}
@@ -364,6 +387,7 @@ func (c *conn) linger() {
 
 // close ends the connection at once.
 func (c *conn) close() {
+	c.gone.Store(true)
 	if c.state == stateClosed {
 		return
 	}

@@ -107,8 +107,12 @@ func (c *conn) authenticate(p *packet.Connect, body []byte) {
 	}
 	c.connecting = append([]byte(nil), body...)
 	cred.Password = append([]byte(nil), cred.Password...)
-	c.state = stateAuth
-	c.hold()
+	if c.server.verifications.Add(1) > maxVerifications {
+		c.server.verifications.Add(-1)
+		c.refuse(packet.ReasonServerBusy, errors.New("too many passwords wait to be checked"))
+		return
+	}
+	c.await()
 	go c.verify(access, cred)
 }
 
@@ -133,10 +137,18 @@ func (c *conn) credentials(p *packet.Connect) auth.Credentials {
 	return cred
 }
 
+// maxVerifications bounds the clients that wait for a password to be checked.
+const maxVerifications = 4096
+
 // verify checks a password, which takes long on purpose. No more run at a time
 // than there are processors.
 func (c *conn) verify(access *auth.Snapshot, cred auth.Credentials) {
+	defer c.server.verifications.Add(-1)
 	c.server.verifying <- struct{}{}
+	if c.gone.Load() { // the client did not wait
+		<-c.server.verifying
+		return
+	}
 	who, err := c.server.authenticator.Authenticate(access, cred)
 	<-c.server.verifying
 	c.post(func() { c.verified(who, cred.ClientID, err) })
@@ -314,6 +326,10 @@ func willOf(will *packet.Will, now time.Time) (*session.Message, time.Duration) 
 	return session.NewMessage(&p, now), delay
 }
 
+// maxWaiting bounds the answers of one connection that wait for a commit. MQTT 5
+// has the receive maximum for that as well, MQTT 3 has not.
+const maxWaiting = 1024
+
 // afterCommit runs answer once what was changed is durable, and in the order of
 // the packets: at once if there is nothing to wait for.
 func (c *conn) afterCommit(answer func(error)) {
@@ -321,10 +337,14 @@ func (c *conn) afterCommit(answer func(error)) {
 		answer(nil)
 		return
 	}
-	c.waiting++
+	if c.waiting++; c.waiting >= maxWaiting {
+		c.hold(heldCommits)
+	}
 	c.loop.worker.Commit(func(err error) {
 		defer c.recoverPanic()
-		c.waiting--
+		if c.waiting--; c.waiting < maxWaiting/2 {
+			defer c.resume(heldCommits)
+		}
 		if c.state == stateOpen {
 			answer(err)
 		}

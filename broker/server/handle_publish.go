@@ -185,10 +185,10 @@ func (c *conn) acknowledge(t packet.Type, id uint16, reason packet.ReasonCode) {
 }
 
 // unstored tells a client that its message could not be made durable. MQTT 3
-// can only be left without the acknowledgement.
+// can only be left without the acknowledgement, and PUBCOMP has no failure.
 func (c *conn) unstored(t packet.Type, id uint16) {
-	if c.version != packet.V5 {
-		c.disconnect(packet.ReasonUnspecifiedError, "")
+	if c.version != packet.V5 || t == packet.TypePubcomp {
+		c.disconnect(packet.ReasonServerUnavailable, "the state of the message cannot be stored")
 		return
 	}
 	if t == packet.TypePubrec {

@@ -46,6 +46,9 @@ func patience(keepAlive uint16) uint32 {
 
 // silence returns how many seconds the client may yet be silent.
 func (c *conn) silence() uint32 {
+	if c.held != 0 { // the client may have sent what was not read
+		c.seen = c.loop.wheel.now
+	}
 	if c.patience == 0 {
 		return uint32(len(c.loop.wheel.slots) - 1)
 	}

@@ -15,9 +15,6 @@ import (
 	"github.com/godwit-mqtt/godwit/broker/metrics"
 )
 
-// handshakesAtOnce bounds the TLS handshakes under way on one port.
-const handshakesAtOnce = 1024
-
 // port accepts the connections of one address. Its settings may change while it
 // is open; its address does not.
 type port struct {
@@ -30,7 +27,6 @@ type port struct {
 	rate        atomic.Pointer[rate.Limiter] // nil is no limit
 	trusted     atomic.Pointer[[]netip.Prefix]
 	connections atomic.Int64
-	handshakes  atomic.Int64
 
 	mu      sync.Mutex // held while connections are accepted
 	closed  bool
@@ -144,9 +140,6 @@ func (p *port) accept(l *loop) {
 func (p *port) admits() bool {
 	s := p.settings.Load()
 	if s.MaxConnections > 0 && p.connections.Load() >= int64(s.MaxConnections) {
-		return false
-	}
-	if p.tls.Load() != nil && p.handshakes.Load() >= handshakesAtOnce {
 		return false
 	}
 	limit := p.rate.Load()

@@ -42,22 +42,24 @@ func (c *conn) discard() {
 
 // gather returns the buffer to read into, whose first have bytes are the packet
 // begun earlier: the loop's buffer, or one of the connection's own where the
-// packet is larger. That one grows with what has arrived, never ahead of it by
-// more than its size, so that a client has to send what it makes the server
-// hold.
+// packet is larger. That one at most doubles what has arrived, so that a client
+// has to send what it makes the server hold.
 func (c *conn) gather() (buf []byte, have int) {
 	have = len(c.part)
 	if c.want <= len(c.loop.read) {
 		copy(c.loop.read, c.part)
 		return c.loop.read, have
 	}
-	if have == cap(c.part) || cap(c.part) < readSize {
-		grown := make([]byte, have, min(max(2*have, 2*readSize), c.want))
+	if have == cap(c.part) {
+		grown := make([]byte, have, min(max(2*have, minGather), c.want))
 		copy(grown, c.part)
 		c.part = grown
 	}
 	return c.part[:cap(c.part)], have
 }
+
+// minGather is the smallest buffer for a packet that is larger than readSize.
+const minGather = 16 << 10
 
 // received handles the packets in data and keeps what is left.
 func (c *conn) received(data []byte) {
@@ -105,7 +107,7 @@ func (c *conn) handleAll(data []byte) (n int) {
 
 // handles reports whether packets are handled at the moment.
 func (c *conn) handles() bool {
-	return !c.held && (c.state == stateOpen || c.state == stateConnect || c.state == stateExchange)
+	return c.held == 0 && (c.state == stateOpen || c.state == stateConnect || c.state == stateExchange)
 }
 
 // next cuts the first packet out of data; frame is nil if it is not complete.

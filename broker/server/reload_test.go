@@ -49,7 +49,7 @@ func TestBadCertificateKeepsTheOldOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := b.Reload(func(c *config.Config) {
-		c.Settings.Anonymous = true
+		c.Settings.MQTT.MaxPacketSize = 1 << 10
 		c.Settings.Listeners = append(c.Settings.Listeners, config.Listener{Name: "more", Address: "127.0.0.1"})
 	})
 	if err == nil {
@@ -58,9 +58,10 @@ func TestBadCertificateKeepsTheOldOne(t *testing.T) {
 	if served(t, b) != before || b.Addr("more") != nil {
 		t.Error("a part of the bad configuration is in force")
 	}
-	c := b.Dial(t, v5)
-	c.Send(brokertest.NewConnect("c"))
-	c.ExpectRefused(packet.ReasonNotAuthorized)
+	ack := b.Dial(t, v5).Connect("ann", brokertest.Login("ann", secret))
+	if ack.Properties.MaximumPacketSize == 1<<10 {
+		t.Error("the limits of the bad configuration are in force")
+	}
 }
 
 func TestClientCertificates(t *testing.T) {
@@ -159,7 +160,6 @@ func TestTakenPortKeepsTheOldConfiguration(t *testing.T) {
 	b := brokertest.Start(t)
 	c := b.Connect(t, v5, "c")
 	err = b.Reload(func(c *config.Config) {
-		c.Settings.Anonymous = false
 		c.Settings.Listeners = []config.Listener{
 			{Name: "new", Address: "127.0.0.1"}, {Name: "taken", Address: "127.0.0.1", Port: port},
 		}

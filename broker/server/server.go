@@ -47,6 +47,7 @@ type Server struct {
 	router        *router.Router
 	authenticator *auth.Authenticator
 	quotas        quotas
+	verifications atomic.Int32  // password checks that run or wait
 	verifying     chan struct{} // a place for each password check at a time
 	loops         []*loop
 	turn          int // the loop that got the last connection; owned by the first loop

@@ -14,7 +14,7 @@ import (
 
 // begin starts with the outermost.
 func (c *conn) begin() {
-	c.limits.maxPacket = int(c.server.settings().MQTT.MaxPacketSize)
+	c.limits.maxPacket = int(min(c.server.settings().MQTT.MaxPacketSize, readSize)) // of CONNECT
 	if p := c.listener; p.settings.Load().ProxyProtocol && listener.Trusted(*p.trusted.Load(), c.remote.Addr()) {
 		c.state = stateProxy
 		return
@@ -39,8 +39,7 @@ func (c *conn) secure(data []byte) {
 	c.state = stateHandshake
 	c.tls = newTLSStream(c, t.Config)
 	c.tls.feed(data)
-	c.listener.handshakes.Add(1)
-	go c.tls.handshake()
+	c.tls.begin()
 }
 
 // readProxy reads the PROXY protocol header, and learns who the client is.
@@ -102,6 +101,9 @@ func (c *conn) unwrap(data []byte) (payload []byte, ok bool) {
 	}
 	payload, reply, err := c.ws.Decode(rest)
 	c.writeRaw(reply)
+	if c.choke(); c.state >= stateLingering {
+		return nil, false
+	}
 	switch {
 	case errors.Is(err, io.EOF):
 		c.linger()

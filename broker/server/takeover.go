@@ -47,7 +47,7 @@ func (c *conn) join(req *router.Connect, ack *packet.Connack) {
 // await handles nothing until the CONNECT is answered.
 func (c *conn) await() {
 	c.state = stateAuth
-	c.hold()
+	c.hold(heldConnect)
 }
 
 func (c *conn) joinAgain(req *router.Connect, ack *packet.Connack) {
@@ -75,7 +75,5 @@ func (c *conn) welcome(ack *packet.Connack) {
 	c.send(ack.Append(c.loop.reply[:0], c.version))
 	c.welcomed.Store(true)
 	c.loop.worker.Resume(c.subscriber, c)
-	if c.held {
-		c.resume()
-	}
+	c.resume(heldConnect)
 }

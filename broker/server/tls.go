@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -27,6 +28,7 @@ type tlsStream struct {
 	in          []byte // records that were not read yet
 	end         error  // what a read finds behind them
 	handshaking bool
+	begun       bool // the handshake has its goroutine
 }
 
 // errNoRecord says that the next record has not arrived.
@@ -102,11 +104,35 @@ func (t *tlsStream) feed(b []byte) {
 	t.arrived.Signal()
 }
 
-// abort lets a handshake fail. It reports whether there is one; its goroutine
+// begin starts the handshake's goroutine once the client's first message is
+// there: a client that sends less costs no more than its socket.
+func (t *tlsStream) begin() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.begun || !wholeRecord(t.in) {
+		return
+	}
+	t.begun = true
+	go t.handshake()
+}
+
+// wholeRecord reports whether a record is complete, or what has arrived is none.
+func wholeRecord(b []byte) bool {
+	const header, handshake = 5, 22
+	if len(b) == 0 || b[0] != handshake {
+		return len(b) > 0
+	}
+	return len(b) >= header && len(b) >= header+int(binary.BigEndian.Uint16(b[3:]))
+}
+
+// abort lets a handshake fail. It reports whether one is under way; its goroutine
 // then calls back.
 func (t *tlsStream) abort() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if !t.begun {
+		return false
+	}
 	if t.handshaking && t.end == nil {
 		t.end = io.ErrUnexpectedEOF
 	}
@@ -125,7 +151,6 @@ func (t *tlsStream) handshake() {
 
 // handshaken goes on with CONNECT after a handshake.
 func (c *conn) handshaken(err error) {
-	c.listener.handshakes.Add(-1)
 	if err == nil && c.state != stateHandshake {
 		c.close() // it was ended meanwhile
 		return
@@ -162,7 +187,9 @@ func (c *conn) readTLS() {
 	c.tls.feed(c.loop.cipher[:n])
 	if c.state != stateHandshake {
 		c.decrypt()
+		return
 	}
+	c.tls.begin()
 }
 
 // own copies what was not read, out of the loop's buffer.

@@ -5,7 +5,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
 	"github.com/godwit-mqtt/godwit/controllers/apply"
@@ -96,11 +96,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Re
 		return ctrl.Result{}, nil
 	}
 	for _, phase := range r.phases() {
-		if err := s.judge(phase(ctx, s)); err != nil {
-			return ctrl.Result{}, err
-		}
+		s.judge(phase(ctx, s))
 	}
-	return ctrl.Result{RequeueAfter: s.requeueAfter()}, nil
+	return s.result(ctx)
 }
 
 // isEnding says that the Broker, or its namespace, is being deleted. Its children
@@ -118,7 +116,8 @@ func (r *Reconciler) isEnding(ctx context.Context, broker *v1alpha1.Broker) (boo
 }
 
 // phases in their order. Each may run again at any time, and reads what it needs
-// of earlier ones from the scope.
+// of earlier ones from the scope. One that fails does not end the pass: what
+// users may do is brought to the pods whatever else is the matter.
 func (r *Reconciler) phases() []func(context.Context, *scope) error {
 	return []func(context.Context, *scope) error{
 		r.checkSupport,
@@ -159,24 +158,34 @@ func (r *Reconciler) forget(ctx context.Context, broker types.NamespacedName) {
 	r.touches.forget(broker)
 }
 
-// judge decides what an error of a phase means: nil where the other phases go
-// on, because a person has to help, or time.
-func (s *scope) judge(err error) error {
+// judge notes what an error of a phase means: that a person has to help, or
+// time, or that a call is to be tried again.
+func (s *scope) judge(err error) {
 	var notOwned *apply.NotOwnedError
 	var leftover *apply.LeftoverError
 	switch {
 	case err == nil:
-		return nil
 	case errors.As(err, &notOwned):
 		s.stall(v1alpha1.ReasonNotOwned, notOwned.Error())
-		return nil
 	case errors.As(err, &leftover):
 		s.waitFor(v1alpha1.ReasonWaitingForPods, leftover.Error(), whileLeftover)
-		return nil
 	case apierrors.IsInvalid(err), apierrors.IsForbidden(err), apierrors.IsBadRequest(err):
 		s.stall(v1alpha1.ReasonInvalidChild, err.Error())
-		return nil
+	default:
+		s.fail(err)
+		s.incomplete = true
 	}
-	s.failure = fmt.Errorf("reconcile Broker: %w", err)
-	return s.failure
+}
+
+// result says when to look again. A failure is tried again ever less often, up
+// to whileWaiting, but no later than pods are asked that are not up to date.
+func (s *scope) result(ctx context.Context) (ctrl.Result, error) {
+	err := s.failure()
+	if err != nil && (s.requeue == 0 || s.requeue >= whileWaiting) {
+		return ctrl.Result{}, err
+	}
+	if err != nil {
+		log.FromContext(ctx).Error(err, "tried again when the pods are asked again")
+	}
+	return ctrl.Result{RequeueAfter: s.requeueAfter()}, nil
 }

@@ -16,7 +16,7 @@ import (
 // phase was held up, what it would have asked for is not known, and nothing is
 // deleted.
 func (r *Reconciler) prune(ctx context.Context, s *scope) error {
-	if len(s.stalls) > 0 {
+	if len(s.stalls) > 0 || len(s.failures) > 0 {
 		return nil
 	}
 	lists := []client.ObjectList{

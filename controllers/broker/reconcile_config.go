@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -28,15 +29,13 @@ func (r *Reconciler) reconcileConfig(ctx context.Context, s *scope) error {
 		return nil
 	}
 	s.rendered = out
-	if err := r.apply(ctx, s, resource.AccessSecret(s.desired, out.Access)); err != nil {
-		return err
+	accessErr := r.apply(ctx, s, resource.AccessSecret(s.desired, out.Access))
+	if accessErr == nil {
+		r.previous.put(s.key(), out.Access)
 	}
-	r.previous.put(s.key(), out.Access)
-	if err := r.apply(ctx, s, resource.SettingsConfigMap(s.desired, out.Settings)); err != nil {
-		return err
-	}
-	s.configWritten = true
-	return nil
+	settingsErr := r.apply(ctx, s, resource.SettingsConfigMap(s.desired, out.Settings))
+	s.configWritten = accessErr == nil && settingsErr == nil
+	return errors.Join(accessErr, settingsErr)
 }
 
 // renderInput gathers what the configuration depends on.

@@ -62,20 +62,17 @@ func (a podAnswer) problem() string {
 // reconcileProgramming makes the pods take up their files at once, asks them
 // what they enforce, and publishes the answers.
 func (r *Reconciler) reconcileProgramming(ctx context.Context, s *scope) error {
-	if s.rendered == nil {
-		return nil
-	}
 	var pods corev1.PodList
 	err := r.Client.List(ctx, &pods, client.InNamespace(s.broker.Namespace), client.MatchingLabels(resource.Selector(s.broker)))
 	if err != nil {
 		return fmt.Errorf("list pods: %w", err)
 	}
 	s.pods = r.ask(ctx, running(s, pods.Items))
-	if err := r.touchPods(ctx, s); err != nil {
-		return err
+	err = r.touchPods(ctx, s)
+	if s.rendered != nil {
+		r.Ledger.Publish(ctx, s.key(), s.rendered, enforced(s.pods))
 	}
-	r.Ledger.Publish(ctx, s.key(), s.rendered, enforced(s.pods))
-	return nil
+	return err
 }
 
 // running returns the pods of the Broker's StatefulSet whose broker runs, by
@@ -114,12 +111,11 @@ func (r *Reconciler) touchPods(ctx context.Context, s *scope) error {
 	if s.certificates != "" {
 		annotations[resource.AnnotationCertificates] = s.certificates
 	}
+	var failed []error
 	for _, a := range s.pods {
-		if err := r.touch(ctx, s, a, annotations); err != nil {
-			return err
-		}
+		failed = append(failed, r.touch(ctx, s, a, annotations))
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // touch patches a pod that has other annotations, and reminds one that has had

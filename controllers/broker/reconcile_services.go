@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/godwit-mqtt/godwit/controllers/resource"
@@ -21,7 +22,11 @@ func (r *Reconciler) reconcileServices(ctx context.Context, s *scope) error {
 			return err
 		}
 		live := &corev1.Service{}
-		if err := r.Client.Get(ctx, client.ObjectKeyFromObject(service), live); client.IgnoreNotFound(err) != nil {
+		err := r.Client.Get(ctx, client.ObjectKeyFromObject(service), live)
+		if apierrors.IsNotFound(err) {
+			continue // the cache has yet to hear of it
+		}
+		if err != nil {
 			return fmt.Errorf("read Service %s: %w", service.Name, err)
 		}
 		s.services[service.Name] = live

@@ -7,12 +7,15 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"time"
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -22,27 +25,39 @@ import (
 	"github.com/godwit-mqtt/godwit/controllers/resource"
 )
 
+// certificatesWithin is how long the requests to cert-manager may take. Its
+// webhook may not answer, and a cache whose kind is gone never fills.
+const certificatesWithin = 5 * time.Second
+
 // reconcileTLS asks cert-manager for certificates and checks every Secret that
-// the pods mount for TLS.
+// the pods mount for TLS. A certificate that is there serves also while
+// cert-manager cannot be asked.
 func (r *Reconciler) reconcileTLS(ctx context.Context, s *scope) error {
 	mounts := resource.TLSSecrets(s.desired)
 	if len(mounts) == 0 {
 		s.tls = conditions.True(v1alpha1.ConditionTLSReady, v1alpha1.ReasonNotNeeded, "no listener has TLS")
 		return nil
 	}
-	// Whatever goes wrong below is said on top of this.
-	s.tls = conditions.False(v1alpha1.ConditionTLSReady, v1alpha1.ReasonFailed, "the certificates could not be checked")
-	installed, err := r.reconcileCertificates(ctx, s)
-	if err != nil {
-		return err
+	issuer, err := r.reconcileCertificates(ctx, s)
+	if err == nil {
+		err = r.checkMounts(ctx, s, mounts, issuer)
 	}
+	if err != nil {
+		s.tls = conditions.Unknown(v1alpha1.ConditionTLSReady, v1alpha1.ReasonFailed,
+			fmt.Sprintf("the certificates could not be checked: %v", err))
+	}
+	return err
+}
+
+// checkMounts says in the scope whether every Secret can be mounted.
+func (r *Reconciler) checkMounts(ctx context.Context, s *scope, mounts []resource.TLSSecret, issuer *notice) error {
 	digest := sha256.New()
 	for _, mount := range mounts {
 		secret, err := r.secrets.Get(ctx, types.NamespacedName{Namespace: s.broker.Namespace, Name: mount.Name})
 		if err != nil {
 			return err
 		}
-		if problem := r.tlsProblem(ctx, s, mount, secret, installed); problem != nil {
+		if problem := r.tlsProblem(ctx, s, mount, secret, issuer); problem != nil {
 			s.tls = conditions.False(v1alpha1.ConditionTLSReady, problem.reason, problem.message)
 			return nil
 		}
@@ -55,31 +70,53 @@ func (r *Reconciler) reconcileTLS(ctx context.Context, s *scope) error {
 		}
 	}
 	s.certificates = hex.EncodeToString(digest.Sum(nil)[:16])
-	s.tls = conditions.True(v1alpha1.ConditionTLSReady, v1alpha1.ReasonReady, "every listener with TLS has its certificate")
+	message := "every listener with TLS has its certificate"
+	if issuer != nil {
+		message += ", which nothing renews: " + issuer.message
+	}
+	s.tls = conditions.True(v1alpha1.ConditionTLSReady, v1alpha1.ReasonReady, message)
 	return nil
 }
 
-// reconcileCertificates applies what is asked of cert-manager, and says whether
-// cert-manager is there to ask. Where nothing is asked it does not matter.
-func (r *Reconciler) reconcileCertificates(ctx context.Context, s *scope) (installed bool, err error) {
+// reconcileCertificates applies what is asked of cert-manager. The notice says
+// why it cannot be asked; nil where it can, and where there is nothing to ask.
+func (r *Reconciler) reconcileCertificates(ctx context.Context, s *scope) (*notice, error) {
+	ctx, cancel := context.WithTimeout(ctx, certificatesWithin)
+	defer cancel()
 	certificates := resource.Certificates(s.desired, r.Options.ClusterDomain)
-	if len(certificates) == 0 {
-		return true, nil
-	}
-	installed, err = r.certificates.ensure()
-	if err != nil || !installed {
-		s.again(whileWaiting)
-		return false, err
-	}
 	for _, c := range certificates {
 		if err := r.checkIssuedSecret(ctx, s, c); err != nil {
-			return true, err
-		}
-		if err := r.apply(ctx, s, c); err != nil {
-			return true, err
+			return nil, err
 		}
 	}
-	return true, nil
+	if len(certificates) == 0 {
+		return nil, nil
+	}
+	installed, err := r.certificates.ensure()
+	for _, c := range certificates {
+		if err == nil && installed {
+			err = r.apply(ctx, s, c)
+		}
+	}
+	return s.issuerTrouble(installed, err)
+}
+
+// issuerTrouble sorts an error of the requests to cert-manager: that it is not
+// there, that it could not be asked, or that the request is wrong.
+func (s *scope) issuerTrouble(installed bool, err error) (*notice, error) {
+	var notOwned *apply.NotOwnedError
+	var leftover *apply.LeftoverError
+	switch {
+	case err == nil && !installed, apierrors.IsNotFound(err), meta.IsNoMatchError(err):
+		s.again(whileWaiting)
+		return &notice{v1alpha1.ReasonCertManagerNotInstalled,
+			"the cluster has no cert-manager: install it, or bring a Secret by tls.secretName"}, nil
+	case err == nil, errors.As(err, &notOwned), errors.As(err, &leftover),
+		apierrors.IsInvalid(err), apierrors.IsForbidden(err), apierrors.IsBadRequest(err):
+		return nil, err
+	}
+	s.fail(err)
+	return &notice{v1alpha1.ReasonFailed, err.Error()}, nil
 }
 
 // checkIssuedSecret refuses a Certificate that would make cert-manager overwrite
@@ -95,11 +132,10 @@ func (r *Reconciler) checkIssuedSecret(ctx context.Context, s *scope, c *certman
 }
 
 // tlsProblem says why a Secret cannot be mounted; nil where it can.
-func (r *Reconciler) tlsProblem(ctx context.Context, s *scope, mount resource.TLSSecret, secret *corev1.Secret, installed bool) *notice {
+func (r *Reconciler) tlsProblem(ctx context.Context, s *scope, mount resource.TLSSecret, secret *corev1.Secret, issuer *notice) *notice {
 	switch {
-	case mount.Certificate != "" && !installed:
-		return &notice{v1alpha1.ReasonCertManagerNotInstalled,
-			"the cluster has no cert-manager: install it, or bring a Secret by tls.secretName"}
+	case secret == nil && mount.Certificate != "" && issuer != nil:
+		return issuer
 	case secret == nil && mount.Certificate != "":
 		return &notice{v1alpha1.ReasonWaitingForCertificate, r.certificateProgress(ctx, s, mount.Certificate)}
 	case secret == nil:
@@ -156,6 +192,3 @@ func (r *Reconciler) certificateProgress(ctx context.Context, s *scope, name str
 	}
 	return waiting
 }
-
-// tlsReady says whether new pods could mount what they need.
-func (s *scope) tlsReady() bool { return s.tls.Status == metav1.ConditionTrue }

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -28,13 +30,15 @@ type scope struct {
 	// services is set by reconcileServices: the live Services of clients by name.
 	services map[string]*corev1.Service
 	// tls, certificates and fingerprints are set by reconcileTLS: whether every
-	// Secret of the listeners can be used, what names their content (empty where
-	// there is none), and the fingerprint of each listener's certificate.
+	// Secret of the listeners can be used (Unknown where they could not be read),
+	// what names their content (empty where there is none), and the fingerprint of
+	// each listener's certificate.
 	tls          metav1.Condition
 	certificates string
 	fingerprints map[string]string
 	// rendered is set by reconcileConfig; nil where the spec makes no valid
-	// configuration. configWritten says that the children hold it.
+	// configuration, or reading what it depends on failed. configWritten says that
+	// the children hold it.
 	rendered      *render.Output
 	configWritten bool
 	// set is the live StatefulSet, set by reconcileStatefulSet; nil before there
@@ -45,10 +49,13 @@ type scope struct {
 	pods    []podAnswer
 	overdue bool
 
-	stalls  []notice
-	waits   []notice
-	failure error
-	requeue time.Duration
+	stalls []notice
+	waits  []notice
+	// failures of calls. incomplete says that one may have kept the spec from being
+	// carried out.
+	failures   []error
+	incomplete bool
+	requeue    time.Duration
 }
 
 // notice is the reason and message of a condition.
@@ -79,6 +86,17 @@ func (s *scope) stall(reason, message string) {
 func (s *scope) waitFor(reason, message string, after time.Duration) {
 	s.waits = append(s.waits, notice{reason, message})
 	s.again(after)
+}
+
+// fail notes a call that failed, and is tried again.
+func (s *scope) fail(err error) { s.failures = append(s.failures, err) }
+
+// failure is one error for all calls that failed, nil where none did.
+func (s *scope) failure() error {
+	if len(s.failures) == 0 {
+		return nil
+	}
+	return fmt.Errorf("reconcile Broker: %w", errors.Join(s.failures...))
 }
 
 // again asks for another look after d at the latest.

@@ -21,12 +21,9 @@ import (
 // patch, if it differs.
 func (r *Reconciler) updateStatus(ctx context.Context, s *scope) error {
 	before := s.broker.DeepCopy()
-	switch {
-	case s.failure != nil:
-		s.failedStatus()
-	case s.broker.Spec.Paused:
+	if s.broker.Spec.Paused {
 		s.pausedStatus()
-	default:
+	} else {
 		s.computeStatus()
 	}
 	if equality.Semantic.DeepEqual(before.Status, s.broker.Status) {
@@ -69,13 +66,6 @@ func conditionsOf(b *v1alpha1.Broker) (t told) {
 	return t
 }
 
-// failedStatus leaves what was found before: a call that failed is tried again,
-// and says nothing of the broker.
-func (s *scope) failedStatus() {
-	conditions.Set(&s.broker.Status.Conditions, s.broker.Generation,
-		conditions.True(v1alpha1.ConditionReconciling, v1alpha1.ReasonFailed, s.failure.Error()))
-}
-
 // pausedStatus leaves what was found, and says that nothing is done.
 func (s *scope) pausedStatus() {
 	generation := s.broker.Generation
@@ -105,11 +95,19 @@ func (s *scope) computeStatus() {
 func (s *scope) conditions() []metav1.Condition {
 	tls, config, stalled := s.tls, s.configCondition(), s.stalledCondition()
 	ready := s.readyCondition(stalled, tls, config)
-	reconciling := conditions.False(v1alpha1.ConditionReconciling, ready.Reason, "")
-	if ready.Status != metav1.ConditionTrue && stalled.Status != metav1.ConditionTrue {
-		reconciling = conditions.True(v1alpha1.ConditionReconciling, ready.Reason, ready.Message)
+	return []metav1.Condition{tls, config, stalled, s.reconcilingCondition(stalled, ready), ready}
+}
+
+// reconcilingCondition tells of calls that failed whether or not the Broker is
+// ready.
+func (s *scope) reconcilingCondition(stalled, ready metav1.Condition) metav1.Condition {
+	switch err := s.failure(); {
+	case err != nil:
+		return conditions.True(v1alpha1.ConditionReconciling, v1alpha1.ReasonFailed, err.Error())
+	case ready.Status != metav1.ConditionTrue && stalled.Status != metav1.ConditionTrue:
+		return conditions.True(v1alpha1.ConditionReconciling, ready.Reason, ready.Message)
 	}
-	return []metav1.Condition{tls, config, stalled, reconciling, ready}
+	return conditions.False(v1alpha1.ConditionReconciling, ready.Reason, "")
 }
 
 func (s *scope) configCondition() metav1.Condition {
@@ -117,6 +115,8 @@ func (s *scope) configCondition() metav1.Condition {
 		return conditions.False(v1alpha1.ConditionConfigApplied, reason, message)
 	}
 	switch {
+	case !s.configWritten && len(s.failures) > 0:
+		return no(v1alpha1.ReasonFailed, fmt.Sprintf("the configuration could not be written: %v", s.failure()))
 	case s.rendered == nil:
 		return no(v1alpha1.ReasonConfigRejected, "the spec makes no valid configuration")
 	case !s.configWritten:
@@ -151,7 +151,7 @@ func (s *scope) readyCondition(stalled, tls, config metav1.Condition) metav1.Con
 	switch {
 	case stalled.Status == metav1.ConditionTrue:
 		return no(stalled.Reason, stalled.Message)
-	case tls.Status != metav1.ConditionTrue:
+	case tls.Status == metav1.ConditionFalse:
 		return no(tls.Reason, tls.Message)
 	case len(s.waits) > 0:
 		n := joined(s.waits)
@@ -160,21 +160,30 @@ func (s *scope) readyCondition(stalled, tls, config metav1.Condition) metav1.Con
 	if n := s.rollout(); n != nil {
 		return no(n.reason, n.message)
 	}
+	if s.incomplete && !s.wasReady() {
+		return no(v1alpha1.ReasonFailed, s.failure().Error())
+	}
 	if *s.desired.Spec.Replicas == 0 {
 		return conditions.True(v1alpha1.ConditionReady, v1alpha1.ReasonScaledToZero, "stopped, as spec.replicas asks")
 	}
-	if config.Status != metav1.ConditionTrue && !s.merelyApplying(config) {
+	if config.Status != metav1.ConditionTrue && !s.merelyBehind(config) {
 		return no(config.Reason, config.Message)
 	}
 	return conditions.True(v1alpha1.ConditionReady, v1alpha1.ReasonReady, "")
 }
 
-// merelyApplying says that a Broker whose spec is in force has users or ACLs on
-// their way to its pods, in the time that this takes. It stays ready.
-func (s *scope) merelyApplying(config metav1.Condition) bool {
+// merelyBehind says that a Broker whose spec is in force has users or ACLs on
+// their way to its pods, in the time that this takes, or that the operator fails
+// to send them. It stays ready.
+func (s *scope) merelyBehind(config metav1.Condition) bool {
+	onTheirWay := config.Reason == v1alpha1.ReasonApplying && !s.overdue
+	return (onTheirWay || config.Reason == v1alpha1.ReasonFailed) && s.wasReady()
+}
+
+// wasReady says that the Broker was ready with the spec that it has.
+func (s *scope) wasReady() bool {
 	ready := conditionsOf(s.broker).ready
-	return config.Reason == v1alpha1.ReasonApplying && !s.overdue &&
-		ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == s.broker.Generation
+	return ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == s.broker.Generation
 }
 
 // rollout says what the StatefulSet still has to do; nil where nothing.
@@ -206,7 +215,7 @@ func (s *scope) listenerStatuses() []v1alpha1.ListenerStatus {
 		l := &s.desired.Spec.Listeners[i]
 		out = append(out, v1alpha1.ListenerStatus{
 			Name:        l.Name,
-			Address:     s.address(s.services[resource.ServiceName(s.desired, l)]),
+			Address:     s.address(l),
 			Port:        l.Port,
 			Certificate: s.certificate(l.Name),
 		})
@@ -214,11 +223,13 @@ func (s *scope) listenerStatuses() []v1alpha1.ListenerStatus {
 	return out
 }
 
-// address is where clients reach a Service: its load balancer, or its name in
-// the cluster, which its certificate holds.
-func (s *scope) address(service *corev1.Service) string {
+// address is where clients reach the Service of a listener: its load balancer,
+// or its name in the cluster, which its certificate holds. Where the Service was
+// not read, the address is what it was.
+func (s *scope) address(l *v1alpha1.Listener) string {
+	service := s.services[resource.ServiceName(s.desired, l)]
 	if service == nil {
-		return ""
+		return s.addressBefore(l.Name)
 	}
 	if service.Spec.Type != corev1.ServiceTypeLoadBalancer {
 		return service.Name + "." + s.broker.Namespace + ".svc"
@@ -228,6 +239,15 @@ func (s *scope) address(service *corev1.Service) string {
 		return ""
 	}
 	return cmp.Or(ingress[0].Hostname, ingress[0].IP)
+}
+
+func (s *scope) addressBefore(listener string) string {
+	for _, l := range s.broker.Status.Listeners {
+		if l.Name == listener {
+			return l.Address
+		}
+	}
+	return ""
 }
 
 // certificate is what the first pod serves on a listener.

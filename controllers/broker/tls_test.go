@@ -1,12 +1,19 @@
 package broker_test
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -29,6 +36,79 @@ func TestCertManagerMayComeLater(t *testing.T) {
 	late.Create(t, testenv.TLSSecret(t, b.Namespace, "edge-tls", map[string]string{certmanagerv1.CertificateNameKey: "edge-tls"}))
 	late.RunPod(t, b)
 	late.WaitFor(t, b, isTrue(v1alpha1.ConditionTLSReady), testenv.Ready)
+
+	// And it may go again.
+	kind := &unstructured.Unstructured{}
+	kind.SetName("certificates.cert-manager.io")
+	kind.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
+	if err := late.Client.Delete(t.Context(), kind); err != nil {
+		t.Fatal(err)
+	}
+	late.WaitFor(t, b, testenv.Expect{Type: v1alpha1.ConditionTLSReady, Status: metav1.ConditionTrue, Message: "the cluster has no cert-manager"}, testenv.Ready)
+	user := testenv.User(b.Namespace, "dev", "edge")
+	late.Create(t, testenv.Secret(b.Namespace, "dev", "password", "secret"), user)
+	late.WaitFor(t, user, isTrue(v1alpha1.ConditionProgrammed))
+}
+
+func TestUsersAreProgrammedWhileCertManagerFails(t *testing.T) {
+	t.Parallel()
+	b, _ := readyBroker(t, env.Namespace(t, nil))
+	env.Create(t, deadWebhook(b.Namespace))
+	certificate := &certmanagerv1.Certificate{ObjectMeta: metav1.ObjectMeta{Namespace: b.Namespace, Name: "edge-tls"}}
+	// The API server takes up a webhook in its own time.
+	env.Eventually(t, func() error {
+		touched := certificate.DeepCopy()
+		err := env.Client.Patch(t.Context(), touched, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"touched":"yes"}}}`)), client.DryRunAll)
+		if err == nil {
+			err = errors.New("the webhook is not asked yet")
+		} else if strings.Contains(err.Error(), "webhook") {
+			err = nil
+		}
+		return err
+	})
+	if err := env.Client.Delete(t.Context(), certificate); err != nil {
+		t.Fatal(err)
+	}
+	failing := testenv.Expect{Type: v1alpha1.ConditionReconciling, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonFailed, Message: "webhook"}
+	env.WaitFor(t, b, failing)
+
+	user := testenv.User(b.Namespace, "dev", "edge")
+	env.Create(t, testenv.Secret(b.Namespace, "dev", "password", "secret"), user)
+	env.WaitFor(t, user, isTrue(v1alpha1.ConditionProgrammed))
+	if err := env.Client.Delete(t.Context(), user); err != nil {
+		t.Fatal(err)
+	}
+	env.Eventually(t, func() error {
+		if err := env.Client.Get(t.Context(), client.ObjectKeyFromObject(b), b); err != nil {
+			return err
+		}
+		if n := b.Status.Users.Accepted; n != 0 {
+			return fmt.Errorf("%d users are left", n)
+		}
+		return nil
+	})
+	env.WaitFor(t, b, failing, testenv.Ready, isTrue(v1alpha1.ConditionConfigApplied), isTrue(v1alpha1.ConditionTLSReady))
+}
+
+// deadWebhook refuses to have Certificates of a namespace written, as
+// cert-manager's own does when it does not run.
+func deadWebhook(namespace string) client.Object {
+	return &admissionv1.ValidatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: "dead-" + namespace},
+		Webhooks: []admissionv1.ValidatingWebhook{{
+			Name:                    "dead.example.com",
+			ClientConfig:            admissionv1.WebhookClientConfig{URL: new("https://127.0.0.1:1/validate")},
+			AdmissionReviewVersions: []string{"v1"},
+			SideEffects:             new(admissionv1.SideEffectClassNone),
+			NamespaceSelector:       &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: namespace}},
+			Rules: []admissionv1.RuleWithOperations{{
+				Operations: []admissionv1.OperationType{admissionv1.Create, admissionv1.Update},
+				Rule: admissionv1.Rule{
+					APIGroups: []string{certmanagerv1.SchemeGroupVersion.Group}, APIVersions: []string{"*"}, Resources: []string{"certificates"},
+				},
+			}},
+		}},
+	}
 }
 
 func TestPodsWaitForTheirCertificate(t *testing.T) {

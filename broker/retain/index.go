@@ -52,6 +52,24 @@ func (x *Index[M]) Get(name string) (m M, ok bool) {
 	return m, ok
 }
 
+// Page returns up to n messages, in the order of their names' bytes, from the
+// one on whose name is not below from. next is where the page behind it begins,
+// "" if there is none.
+func (x *Index[M]) Page(from string, n int) (page []M, next string) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	page = make([]M, 0, min(n, x.list.length))
+	p, _ := seek(&x.list, from)
+	for it := x.list.at(p); it != nil; it = x.list.at(p) {
+		if len(page) == n {
+			return page, it.name
+		}
+		page = append(page, it.m)
+		p = x.list.next(p)
+	}
+	return page, ""
+}
+
 // Len returns the number of messages.
 func (x *Index[M]) Len() int {
 	x.mu.RLock()

@@ -7,7 +7,8 @@
 //
 //  1. a shard of the session registry
 //  2. one Subscriber
-//  3. leaves: the subscription index, retained messages, timers, the store
+//  3. the order of a topic's retained messages
+//  4. leaves: the subscription index, retained messages, timers, the store
 //
 // No Subscriber is locked while another one is.
 package router

@@ -2,7 +2,6 @@ package router
 
 import (
 	"bytes"
-	"strings"
 
 	"github.com/godwit-mqtt/godwit/broker/auth"
 	"github.com/godwit-mqtt/godwit/broker/metrics"
@@ -230,49 +229,6 @@ func (w *Worker) message(p *packet.Publish) *session.Message {
 		w.frames.message = session.NewMessage(p, w.Now)
 	}
 	return w.frames.message
-}
-
-// retain keeps p as its topic's retained message, or removes the one that is
-// there [MQTT-3.3.1-5], [MQTT-3.3.1-6], [MQTT-3.3.1-7].
-func (w *Worker) retain(p *packet.Publish) packet.ReasonCode {
-	m := w.message(p)
-	if !w.r.retained.admits(m, w.r.limits.Load()) {
-		return packet.ReasonQuotaExceeded
-	}
-	w.r.retained.put(m)
-	if !strings.HasPrefix(m.Topic, "$SYS/") {
-		w.batch.Retained = append(w.batch.Retained, m)
-	}
-	return packet.ReasonSuccess
-}
-
-// admits reports whether m fits the limits.
-func (x *retained) admits(m *session.Message, l *Limits) bool {
-	if len(m.Payload) == 0 {
-		return true
-	}
-	old, had := x.Get(m.Topic)
-	grows := int64(m.Size())
-	if had {
-		grows -= int64(old.Size())
-	}
-	return (had || l.RetainedMessages == 0 || x.Len() < l.RetainedMessages) &&
-		(l.RetainedBytes == 0 || grows <= 0 || x.bytes.Load()+grows <= l.RetainedBytes)
-}
-
-func (x *retained) put(m *session.Message) {
-	var old *session.Message
-	var had bool
-	if len(m.Payload) == 0 {
-		old, had = x.Delete(m.Topic)
-	} else {
-		old, had = x.Set(m.Topic, m)
-		x.bytes.Add(int64(m.Size()))
-	}
-	if had {
-		x.bytes.Add(-int64(old.Size()))
-	}
-	x.version.Add(1)
 }
 
 // dropped counts a message that was not delivered.

@@ -1,12 +1,12 @@
 package router
 
 import (
+	"hash/maphash"
 	"sync/atomic"
 	"time"
 
 	"github.com/godwit-mqtt/godwit/broker/auth"
 	"github.com/godwit-mqtt/godwit/broker/metrics"
-	"github.com/godwit-mqtt/godwit/broker/retain"
 	"github.com/godwit-mqtt/godwit/broker/session"
 	"github.com/godwit-mqtt/godwit/broker/store"
 	"github.com/godwit-mqtt/godwit/broker/topic"
@@ -38,18 +38,11 @@ type Router struct {
 	epoch atomic.Uint64
 }
 
-// retained is the index of retained messages with its size in bytes.
-type retained struct {
-	retain.Index[*session.Message]
-	bytes atomic.Int64
-	// version changes after each change, before the message is delivered.
-	version atomic.Uint64
-}
-
 // New returns a router with no session over st. Load comes next.
 func New(st store.Store, m *metrics.Metrics, access *auth.Snapshot, l Limits) *Router {
 	r := &Router{index: topic.NewIndex[*Subscriber](), store: st, metrics: m}
 	r.sessions.init()
+	r.retained.seed = maphash.MakeSeed()
 	r.access.Store(access)
 	r.limits.Store(&l)
 	return r
@@ -74,13 +67,24 @@ func (r *Router) Retained() (messages int, bytes int64) {
 
 // Load takes over what the store kept. It is called once, before any Worker
 // runs. Sessions that have expired meanwhile end at the first Tick.
-func (r *Router) Load(now time.Time) error { return r.store.Load(&loader{r: r, now: now}) }
+func (r *Router) Load(now time.Time) error {
+	l := &loader{r: r, now: now}
+	if err := r.store.Load(l); err != nil {
+		return err
+	}
+	if !l.batch.Empty() {
+		r.store.Commit(&l.batch, nil)
+	}
+	return nil
+}
 
 // loader is the store.Loader of a router.
 type loader struct {
 	r   *Router
 	now time.Time
 	sub *Subscriber // the one loaded last
+	// batch takes out of the store what was not loaded.
+	batch store.Batch
 }
 
 // LoadSession implements store.Loader.
@@ -119,8 +123,10 @@ func (l *loader) LoadDelivery(clientID string, d *session.Delivery) error {
 
 // LoadRetained implements store.Loader.
 func (l *loader) LoadRetained(m *session.Message) error {
-	if !m.Expired(l.now) {
-		l.r.retained.put(m)
+	if m.Expired(l.now) {
+		l.batch.Retained = append(l.batch.Retained, &session.Message{Topic: m.Topic})
+		return nil
 	}
+	l.r.retained.put(m)
 	return nil
 }

@@ -164,9 +164,11 @@ func (w *Worker) replayOne(s *Subscriber, sub *session.Subscription, m *session.
 	s.session.Replay(d)
 }
 
-// Tick publishes wills whose delay has passed and ends sessions that expired.
-// It is called by one worker, about once a second.
+// Tick publishes wills whose delay has passed, ends sessions that expired and
+// removes retained messages that did, of very many some at a time. It is called
+// by one worker, about once a second.
 func (w *Worker) Tick() {
+	w.sweep()
 	for _, s := range w.r.timers.due(w.Now) {
 		w.followUp(w.expire(s))
 	}

@@ -34,6 +34,8 @@ type Worker struct {
 	outgoing packet.Publish
 	ids      []uint32
 	batch    store.Batch
+	owed     bool                // retained messages were handed to the store since the last Commit
+	swept    string              // the topic where the next sweep begins
 	left     []*session.Delivery // of shared subscriptions, by sessions that have ended
 }
 
@@ -45,19 +47,20 @@ func (r *Router) NewWorker(post func(func())) *Worker {
 
 // Dirty reports whether calls since the last Commit have changed something
 // durable, so that what is answered to the client has to wait for Commit.
-func (w *Worker) Dirty() bool { return !w.batch.Empty() }
+func (w *Worker) Dirty() bool { return w.owed || !w.batch.Empty() }
 
 // Commit makes durable what calls to w have changed since the last one. done
 // runs on the worker's loop, later, in the order of the calls.
 func (w *Worker) Commit(done func(error)) {
 	defer w.batch.Reset() // whatever the store does
+	w.owed = false
 	w.r.store.Commit(&w.batch, func(err error) { w.post(func() { done(err) }) })
 }
 
 // Settle hands changes over that nobody waits for. They are stored before those
 // of later calls, of this worker and of others.
 func (w *Worker) Settle() {
-	if w.Dirty() {
+	if !w.batch.Empty() {
 		defer w.batch.Reset()
 		w.r.store.Commit(&w.batch, nil)
 	}
@@ -66,5 +69,6 @@ func (w *Worker) Settle() {
 // EndRound hands over the counts of the round, and settles what is left.
 func (w *Worker) EndRound() {
 	w.Settle()
+	w.owed = false // nobody waits
 	w.r.metrics.Add(&w.Counts)
 }

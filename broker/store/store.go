@@ -20,10 +20,11 @@ type Store interface {
 	Load(l Loader) error
 
 	// Commit applies all of b or nothing, and returns without waiting. done is
-	// called once, from any goroutine, when b is durable or has failed; nil says
-	// that nobody waits, and that a power cut may take the change back. Batches
-	// take effect, and are reported, in the order of the calls. The store may
-	// keep what b points to, but not b itself.
+	// called once, from any goroutine, when b and all before it are durable or b
+	// has failed; nil says that nobody waits, and that a power cut may take the
+	// change back until a later one is reported. Batches take effect, and are
+	// reported, in the order of the calls; one that is empty waits for those
+	// before. The store may keep what b points to, but not b itself.
 	Commit(b *Batch, done func(error))
 
 	// Close waits for the commits under way and releases the store.

@@ -170,8 +170,11 @@ func (s *Store) takeGroup() (g *group, last bool) {
 }
 
 func (s *Store) commit(g *group, sync *pebble.WriteOptions) {
-	if len(g.done) == 0 {
+	switch {
+	case len(g.done) == 0:
 		sync = pebble.NoSync
+	case g.batch.Empty(): // else nothing would be synced of those before
+		must(g.batch.LogData(nil, nil))
 	}
 	err := s.db.Apply(g.batch, sync)
 	if err != nil {

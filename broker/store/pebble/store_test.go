@@ -199,6 +199,34 @@ func checkReported(t *testing.T, l *seen, w int, reported int64) {
 	}
 }
 
+func TestAnEmptyCommitWaitsForThoseBefore(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	s := open(t, fs, "store")
+	defer closeStore(t, s)
+	load(t, s)
+	m := &session.Message{Topic: "t", Payload: []byte("m"), QoS: packet.QoS1}
+	b := &store.Batch{}
+	for _, id := range []string{"a", "b"} {
+		d := &session.Delivery{Message: m, QoS: packet.QoS1, Seq: 1}
+		b.Sessions = append(b.Sessions, store.Session{ClientID: id})
+		b.Deliveries = append(b.Deliveries, store.Delivery{ClientID: id, Delivery: d})
+	}
+	s.Commit(b, nil)
+	for s.Messages() == 0 { // written, and not synced
+		runtime.Gosched()
+	}
+	done := make(chan error, 1)
+	s.Commit(&store.Batch{}, func(err error) { done <- err })
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	after := open(t, fs.CrashClone(vfs.CrashCloneCfg{}), "store")
+	defer closeStore(t, after)
+	if l := load(t, after); len(l.waiting) != 2 {
+		t.Errorf("%d deliveries wait, want 2", len(l.waiting))
+	}
+}
+
 func TestASharedMessageIsStoredOnceAndGoesWithItsLastDelivery(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, nil, dir)

@@ -1,0 +1,121 @@
+package router
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/godwit-mqtt/godwit/broker/metrics"
+	"github.com/godwit-mqtt/godwit/broker/session"
+	"github.com/godwit-mqtt/godwit/broker/store"
+	"github.com/godwit-mqtt/godwit/broker/store/memory"
+)
+
+// storedRetained returns the retained messages of a store, by topic.
+func storedRetained(t testing.TB, st store.Store) map[string]string {
+	t.Helper()
+	found := retainedRecords{}
+	if err := st.Load(found); err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+type retainedRecords map[string]string
+
+// LoadSession implements store.Loader.
+func (retainedRecords) LoadSession(store.Session) error { return nil }
+
+// LoadDelivery implements store.Loader.
+func (retainedRecords) LoadDelivery(string, *session.Delivery) error { return nil }
+
+// LoadRetained implements store.Loader.
+func (r retainedRecords) LoadRetained(m *session.Message) error {
+	r[m.Topic] = string(m.Payload)
+	return nil
+}
+
+// Rounds of two workers end in another order than that of their messages.
+func TestRetainedMessagesAreStoredInTheOrderOfTheIndex(t *testing.T) {
+	r, first := openWith(t, rules(t, allow("#")))
+	second := r.NewWorker(func(f func()) { f() })
+	first.PublishMessage(&session.Message{Topic: "t", Payload: []byte("1"), Retain: true})
+	second.PublishMessage(&session.Message{Topic: "t", Payload: []byte("2"), Retain: true})
+	second.EndRound()
+	first.EndRound()
+	if got := storedRetained(t, r.store)["t"]; got != "2" {
+		t.Errorf("%q is stored, want the last one", got)
+	}
+}
+
+func TestRetainedMessagesOfManyWorkersAreStoredAsTheyAreInMemory(t *testing.T) {
+	r, _ := openWith(t, rules(t, allow("#")))
+	var writers sync.WaitGroup
+	for i := range 8 {
+		writers.Go(func() {
+			w := r.NewWorker(func(f func()) { f() })
+			for n := range 200 {
+				w.PublishMessage(&session.Message{Topic: "t", Payload: fmt.Append(nil, i, n), Retain: true})
+				w.EndRound()
+			}
+		})
+	}
+	writers.Wait()
+	m, _ := r.retained.Get("t")
+	if got := storedRetained(t, r.store)["t"]; got != string(m.Payload) {
+		t.Errorf("%q is stored, and %q retained", got, m.Payload)
+	}
+}
+
+// What is acknowledged waits for the retained message too.
+func TestWorkerIsDirtyUntilARetainedMessageIsCommitted(t *testing.T) {
+	_, w := openWith(t, rules(t, allow("#")))
+	w.PublishMessage(&session.Message{Topic: "t", Payload: []byte("1"), Retain: true})
+	if !w.Dirty() {
+		t.Error("nothing waits for the store")
+	}
+	w.Commit(func(error) {})
+	if w.Dirty() {
+		t.Error("something waits after Commit")
+	}
+}
+
+func TestTickRemovesExpiredRetainedMessages(t *testing.T) {
+	r, w := openWith(t, rules(t, allow("#")))
+	const n = 3 * sweepMost / 2
+	for i := range n {
+		m := &session.Message{Topic: fmt.Sprint("t/", i), Payload: []byte("m"), Retain: true}
+		if i%2 == 0 {
+			m.Expires = w.Now.Add(time.Minute)
+		}
+		w.PublishMessage(m)
+	}
+	w.Now = w.Now.Add(2 * time.Minute)
+	w.Tick()
+	w.Tick()
+	w.EndRound()
+	left, bytes := r.Retained()
+	if left != n/2 || bytes > int64(n/2*80) {
+		t.Errorf("%d messages of %d bytes are left, want %d", left, bytes, n/2)
+	}
+	if got := len(storedRetained(t, r.store)); got != n/2 {
+		t.Errorf("%d are stored, want %d", got, n/2)
+	}
+}
+
+func TestLoadRemovesExpiredRetainedMessages(t *testing.T) {
+	st := memory.New()
+	now := time.Now()
+	st.Commit(&store.Batch{Retained: []*session.Message{
+		{Topic: "old", Payload: []byte("m"), Expires: now.Add(-time.Second)},
+		{Topic: "new", Payload: []byte("m"), Expires: now.Add(time.Hour)},
+	}}, nil)
+	r := New(st, metrics.New(), rules(t), Limits{})
+	if err := r.Load(now); err != nil {
+		t.Fatal(err)
+	}
+	if got := storedRetained(t, st); len(got) != 1 || got["new"] == "" {
+		t.Errorf("%v are stored", got)
+	}
+}

@@ -146,6 +146,14 @@ func (b *brokerProcess) run(ctx context.Context) error {
 	return errors.Join(err, <-adminEnded)
 }
 
+// Live says whether the engine turns. While it ends nobody should hurry it.
+func (b *brokerProcess) Live() error {
+	if b.ending.Load() {
+		return nil
+	}
+	return b.server.Alive(time.Now())
+}
+
 // Ready says whether clients may be sent here.
 func (b *brokerProcess) Ready() error {
 	if b.ending.Load() {

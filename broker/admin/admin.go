@@ -1,7 +1,7 @@
 // Package admin serves the broker's health, metrics and state over HTTP, to
 // probes, to Prometheus and to the operator.
 //
-//	GET /livez      200 while the process answers
+//	GET /livez      200, or 503 with the reason where the process is stuck
 //	GET /readyz     200, or 503 with the reasons as text
 //	GET /metrics    Prometheus
 //	GET /v1/status  client.Status as JSON
@@ -32,6 +32,8 @@ const DefaultPort = client.DefaultPort
 // Broker is what the endpoint tells of. Its methods are called from several
 // goroutines.
 type Broker interface {
+	// Live returns why the process should be replaced; nil where it need not.
+	Live() error
 	// Ready returns why no client should be sent here; nil to say that they may
 	// come.
 	Ready() error
@@ -41,20 +43,25 @@ type Broker interface {
 // Handler answers for b, with the metrics that g gathers.
 func Handler(b Broker, g prometheus.Gatherer) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := b.Ready(); err != nil {
-			text(w, http.StatusServiceUnavailable, err.Error())
-			return
-		}
-		text(w, http.StatusOK, "ok")
-	})
+	mux.HandleFunc("GET /livez", probe(b.Live))
+	mux.HandleFunc("GET /readyz", probe(b.Ready))
 	mux.HandleFunc("GET "+client.StatusPath, func(w http.ResponseWriter, _ *http.Request) { status(w, b.Status()) })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(g, promhttp.HandlerOpts{
 		ErrorHandling:       promhttp.ContinueOnError,
 		MaxRequestsInFlight: 4,
 	}))
 	return mux
+}
+
+// probe answers by what ask finds wrong.
+func probe(ask func() error) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		if err := ask(); err != nil {
+			text(w, http.StatusServiceUnavailable, err.Error())
+			return
+		}
+		text(w, http.StatusOK, "ok")
+	}
 }
 
 func text(w http.ResponseWriter, code int, s string) {

@@ -20,10 +20,11 @@ import (
 )
 
 type broker struct {
-	notReady error
-	status   client.Status
+	stuck, notReady error
+	status          client.Status
 }
 
+func (b *broker) Live() error           { return b.stuck }
 func (b *broker) Ready() error          { return b.notReady }
 func (b *broker) Status() client.Status { return b.status }
 
@@ -116,5 +117,12 @@ func TestServeEndsWithItsContext(t *testing.T) {
 	}
 	if _, err := new(client.Client).Status(t.Context(), base); !errors.Is(err, client.ErrUnreachable) {
 		t.Errorf("error = %v, want ErrUnreachable", err)
+	}
+}
+
+func TestStuckIsToldToTheLivenessProbe(t *testing.T) {
+	h := admin.Handler(&broker{stuck: errors.New("event loop 1 has not turned for 40s")}, registry(t))
+	if code, body := get(t, h, "GET", "/livez"); code != 503 || body != "event loop 1 has not turned for 40s\n" {
+		t.Errorf("%d %q", code, body)
 	}
 }

@@ -10,6 +10,7 @@ const (
 
 // tick looks at the connections whose time has come, once a second.
 func (l *loop) tick() {
+	l.beat.Store(l.worker.Now.UnixNano())
 	l.wheel.tick()
 	for c := l.wheel.due(); c != nil; c = l.wheel.due() {
 		c.look()

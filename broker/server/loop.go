@@ -35,7 +35,8 @@ type loop struct {
 	stop chan struct{}
 	done chan struct{}
 
-	awake  atomic.Bool // the loop will look at posted before it waits
+	beat   atomic.Int64 // when the loop last ticked, in Unix nanoseconds
+	awake  atomic.Bool  // the loop will look at posted before it waits
 	mu     sync.Mutex
 	posted []func()
 	spare  []func()

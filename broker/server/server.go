@@ -152,6 +152,7 @@ func (s *Server) gauges() metrics.Gauges {
 // configured pace, closes the store and returns.
 func (s *Server) Serve(ctx context.Context) error {
 	for _, l := range s.loops {
+		l.beat.Store(time.Now().UnixNano())
 		go l.run()
 	}
 	ticking, stopTicking := context.WithCancel(context.Background())
@@ -244,6 +245,21 @@ type Status struct {
 	Revision  string
 	Clients   int
 	Listeners []ListenerStatus
+}
+
+// stuckAfter is how long an event loop may be silent that ticks every second.
+const stuckAfter = 30 * time.Second
+
+// Alive returns why the process had better be replaced: an event loop that does
+// not turn leaves its connections dead. It is nil where all is well.
+func (s *Server) Alive(now time.Time) error {
+	for i, l := range s.loops {
+		silent := now.Sub(time.Unix(0, l.beat.Load()))
+		if l.beat.Load() > 0 && silent > stuckAfter {
+			return fmt.Errorf("event loop %d has not turned for %s", i, silent.Round(time.Second))
+		}
+	}
+	return nil
 }
 
 // ErrClosed is returned by Apply once the broker has ended.

@@ -403,8 +403,44 @@ func TestTopicAliasOutOfBoundsEndsTheConnection(t *testing.T) {
 	}
 }
 
+// aliases resolve the topic aliases that the server sets on one connection.
+type aliases struct {
+	most   uint16
+	topics map[uint16]string
+	used   int // topics that were told by their alias alone
+}
+
+// connectWithAliases accepts topic aliases up to a maximum.
+func connectWithAliases(t *testing.T, b *brokertest.Broker, most uint16) (*brokertest.Client, *aliases) {
+	t.Helper()
+	c := b.Connect(t, v5, "c", brokertest.Persistent, func(p *packet.Connect) {
+		if p.Properties.TopicAliasMaximum = most; most > 0 {
+			p.Properties.Set(packet.PropTopicAliasMaximum)
+		}
+	})
+	return c, &aliases{most: most, topics: map[uint16]string{}}
+}
+
+// topic returns the topic of a message.
+func (a *aliases) topic(t *testing.T, p *packet.Publish) string {
+	t.Helper()
+	if !p.Properties.Has(packet.PropTopicAlias) {
+		return string(p.Topic)
+	}
+	n := p.Properties.TopicAlias
+	if n == 0 || n > a.most {
+		t.Fatalf("topic alias %d, and the maximum is %d", n, a.most)
+	}
+	if len(p.Topic) > 0 {
+		a.topics[n] = string(p.Topic)
+	} else {
+		a.used++
+	}
+	return a.topics[n]
+}
+
 // TestTopicAliasesOfTheServer: whatever maximum a client sets, each message can
-// be told by topic or by an alias within it that was set before.
+// be told by its topic or by an alias within it that was set before.
 //
 //mqtt:5.0 3.1.2-26 3.1.2-27 3.3.2-8 3.3.2-10 3.3.2-11
 func TestTopicAliasesOfTheServer(t *testing.T) {
@@ -412,33 +448,43 @@ func TestTopicAliasesOfTheServer(t *testing.T) {
 	b := brokertest.Start(t)
 	pub := b.Connect(t, v5, "pub")
 	for _, most := range []uint16{0, 1, 3} {
-		c := b.Connect(t, v5, "c", func(p *packet.Connect) {
-			if p.Properties.TopicAliasMaximum = most; most > 0 {
-				p.Properties.Set(packet.PropTopicAliasMaximum)
-			}
-		})
+		c, a := connectWithAliases(t, b, most)
 		c.Subscribe("t/+", qos1)
-		topics := map[uint16]string{}
 		for i := range 20 {
 			want := fmt.Sprintf("t/%d", i%5)
 			pub.Publish(want, "m", qos1)
 			p := brokertest.Expect[*packet.Publish](c)
 			c.Acknowledge(p)
-			got := string(p.Topic)
-			if p.Properties.Has(packet.PropTopicAlias) {
-				n := p.Properties.TopicAlias
-				if n == 0 || n > most {
-					t.Fatalf("topic alias %d, and the maximum is %d", n, most)
-				}
-				if got == "" {
-					got = topics[n]
-				}
-				topics[n] = got
-			}
-			if got != want {
+			if got := a.topic(t, p); got != want {
 				t.Fatalf("message on %q, want %q", got, want)
 			}
 		}
+		if (a.used > 0) != (most > 0) {
+			t.Errorf("%d messages told by an alias, and the maximum is %d", a.used, most)
+		}
+	}
+}
+
+//mqtt:5.0 3.3.2-7 4.4.0-1
+func TestTopicAliasesOfTheServerEndWithTheirConnection(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	pub := b.Connect(t, v5, "pub")
+	for _, most := range []uint16{2, 1, 0} {
+		c, a := connectWithAliases(t, b, most)
+		if most == 2 {
+			c.Subscribe("t/+", qos1)
+			for i := range 4 {
+				pub.Publish(fmt.Sprintf("t/%d", i%2), "m", qos1)
+			}
+		}
+		for i := range 4 {
+			p := brokertest.Expect[*packet.Publish](c)
+			if got, want := a.topic(t, p), fmt.Sprintf("t/%d", i%2); got != want || p.Dup != (most < 2) {
+				t.Errorf("message on %q, DUP %t, want %q", got, p.Dup, want)
+			}
+		}
+		drop(c)
 	}
 }
 

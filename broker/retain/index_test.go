@@ -322,3 +322,28 @@ func FuzzMatch(f *testing.F) {
 		compare(t, &x, model, filter)
 	})
 }
+
+func TestPagesHaveEachMessageOnce(t *testing.T) {
+	var x Index[string]
+	const n = 1000
+	for i := range n {
+		name := fmt.Sprintf("t/%04d", i)
+		x.Set(name, name)
+	}
+	for _, size := range []int{1, 7, n, n + 1} {
+		var all []string
+		for from := ""; ; {
+			page, next := x.Page(from, size)
+			all = append(all, page...)
+			if len(page) > size {
+				t.Fatalf("%d messages on a page of %d", len(page), size)
+			}
+			if from = next; from == "" {
+				break
+			}
+		}
+		if len(all) != n || !slices.IsSorted(all) {
+			t.Errorf("%d messages on pages of %d, want %d in order", len(all), size, n)
+		}
+	}
+}

@@ -130,6 +130,7 @@ func (w *Worker) Connect(c *Connect) (s *Subscriber, present bool, old Link, rea
 	g := &w.r.sessions
 	sh := g.shard(c.Principal.ClientID)
 	sh.mu.Lock()
+	defer sh.mu.Unlock()
 	s, wills, old, reason := w.existing(sh, c)
 	if old == nil && !reason.IsError() {
 		if present = s != nil; !present {
@@ -138,7 +139,6 @@ func (w *Worker) Connect(c *Connect) (s *Subscriber, present bool, old Link, rea
 		}
 		w.join(s, c)
 	}
-	sh.mu.Unlock()
 	w.followUp(wills)
 	return s, present, old, reason
 }
@@ -225,11 +225,16 @@ func (w *Worker) Resume(s *Subscriber, link Link) {
 // is deleted [MQTT-3.14.4-3]; expiry replaces the session expiry interval
 // unless it is nil.
 func (w *Worker) Disconnect(s *Subscriber, link Link, clean bool, expiry *time.Duration) {
-	w.followUp(w.part(s, link, clean, expiry))
+	sh := w.r.sessions.shard(s.ClientID)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	defer w.Settle() // before another worker changes the session's record
+	w.followUp(w.part(sh, s, link, clean, expiry))
 }
 
 // followUp publishes the wills that are due when connections and sessions have
-// ended, and hands over what these have left. Nothing is locked.
+// ended, and hands over what these have left, in the batch in which they end. No
+// Subscriber is locked.
 func (w *Worker) followUp(wills []*session.Message) {
 	for _, m := range wills {
 		w.PublishMessage(m)
@@ -239,13 +244,11 @@ func (w *Worker) followUp(wills []*session.Message) {
 	w.handOver(left)
 }
 
-func (w *Worker) part(s *Subscriber, link Link, clean bool, expiry *time.Duration) []*session.Message {
-	sh := w.r.sessions.shard(s.ClientID)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
+// part ends the connection of s, whose shard is locked, and returns the wills
+// that are due.
+func (w *Worker) part(sh *shard, s *Subscriber, link Link, clean bool, expiry *time.Duration) []*session.Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	defer w.Settle() // before another worker changes the session's record
 	if s.link != link {
 		return nil // taken over
 	}

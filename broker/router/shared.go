@@ -43,7 +43,7 @@ func (w *Worker) pick(g *topic.SharedGroup[*Subscriber], p *packet.Publish) *top
 }
 
 // handOver gives what a member of shared subscriptions has left, when its
-// session ended, to other members. Nothing is locked.
+// session ended, to other members. No Subscriber is locked.
 func (w *Worker) handOver(left []*session.Delivery) {
 	for _, d := range left {
 		if d.Expired(w.Now) {

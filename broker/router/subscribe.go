@@ -170,17 +170,24 @@ func (w *Worker) replayOne(s *Subscriber, sub *session.Subscription, m *session.
 func (w *Worker) Tick() {
 	w.sweep()
 	for _, s := range w.r.timers.due(w.Now) {
-		w.followUp(w.expire(s))
+		w.wake(s)
 	}
 }
 
-func (w *Worker) expire(s *Subscriber) []*session.Message {
+// wake does what the timer of s was for.
+func (w *Worker) wake(s *Subscriber) {
 	sh := w.r.sessions.shard(s.ClientID)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	defer w.Settle() // before another worker changes the session's record
+	w.followUp(w.expire(sh, s))
+}
+
+// expire returns the wills of s, whose shard is locked, that are due, and ends
+// the session if it has expired.
+func (w *Worker) expire(sh *shard, s *Subscriber) []*session.Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	defer w.Settle() // before another worker changes the session's record
 	if s.link != nil || s.ended {
 		return nil
 	}

@@ -75,7 +75,7 @@ type Delivery struct {
 	// IDs are the subscription identifiers to send. Immutable.
 	IDs []uint32
 	// Shared is the shared subscription whose member was chosen, with its
-	// $share/ and share name; "" is none. Stores do not keep it.
+	// $share/ and share name; "" is none.
 	Shared string
 	// Seq orders the deliveries of a session and names them in its store. It is
 	// not zero for a delivery that a store holds.

@@ -58,6 +58,7 @@ func appendDelivery(dst []byte, d *session.Delivery, id uint64) []byte {
 	for _, sub := range d.IDs {
 		dst = binary.AppendUvarint(dst, uint64(sub))
 	}
+	dst = appendString(dst, d.Shared)
 	if id != 0 {
 		return binary.BigEndian.AppendUint64(dst, id)
 	}
@@ -72,6 +73,7 @@ func decodeDelivery(b []byte) (d *session.Delivery, id uint64, err error) {
 	for n := r.uvarint(); n > 0 && !r.failed; n-- {
 		d.IDs = append(d.IDs, uint32(r.uvarint()))
 	}
+	d.Shared = r.string()
 	if form == byID {
 		id = r.uint64()
 	}

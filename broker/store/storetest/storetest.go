@@ -255,7 +255,9 @@ func messageRoundTrip(t *testing.T, p *place) {
 		Topic: "t/ü", Payload: []byte{0, 255, 1}, Properties: props, QoS: packet.QoS2, Retain: true,
 		Expires: time.Unix(1800000000, 0),
 	}
-	d := &session.Delivery{Message: m, QoS: packet.QoS1, Retain: true, IDs: []uint32{1, 268435455}, Seq: 9}
+	d := &session.Delivery{
+		Message: m, QoS: packet.QoS1, Retain: true, IDs: []uint32{1, 268435455}, Shared: "$share/g/t/+", Seq: 9,
+	}
 	c := p.after(t, begin("c"), &store.Batch{
 		Deliveries: []store.Delivery{{ClientID: "c", Delivery: d}}, Retained: []*session.Message{m},
 	})
@@ -264,7 +266,7 @@ func messageRoundTrip(t *testing.T, p *place) {
 		return
 	}
 	got := c.deliveries["c"][0]
-	if got.QoS != d.QoS || got.Retain != d.Retain || fmt.Sprint(got.IDs) != fmt.Sprint(d.IDs) {
+	if got.QoS != d.QoS || got.Retain != d.Retain || got.Shared != d.Shared || fmt.Sprint(got.IDs) != fmt.Sprint(d.IDs) {
 		t.Errorf("got %+v", got)
 	}
 	for _, got := range []*session.Message{got.Message, c.retained["t/ü"]} {

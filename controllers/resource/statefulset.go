@@ -2,10 +2,12 @@ package resource
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apiresource "k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
@@ -128,8 +130,9 @@ func container(b *v1alpha1.Broker, image string, mounts []corev1.VolumeMount) co
 			"--data-dir=" + DataDir,
 			fmt.Sprintf("--admin-address=:%d", AdminPort),
 		},
+		Env:       environment(b),
 		Ports:     containerPorts(b),
-		Resources: b.Spec.Resources,
+		Resources: compute(b),
 		SecurityContext: &corev1.SecurityContext{
 			AllowPrivilegeEscalation: new(false),
 			ReadOnlyRootFilesystem:   new(true),
@@ -142,6 +145,31 @@ func container(b *v1alpha1.Broker, image string, mounts []corev1.VolumeMount) co
 		ReadinessProbe: probe("/readyz", 5, 3),
 		VolumeMounts:   mounts,
 	}
+}
+
+// compute is what the broker container asks for: little where the spec asks for
+// nothing, so that it is neither placed on a full node nor the first to go.
+func compute(b *v1alpha1.Broker) corev1.ResourceRequirements {
+	r := b.Spec.Resources
+	if len(r.Requests) > 0 || len(r.Limits) > 0 || len(r.Claims) > 0 {
+		return r
+	}
+	return corev1.ResourceRequirements{Requests: corev1.ResourceList{
+		corev1.ResourceCPU:    apiresource.MustParse("100m"),
+		corev1.ResourceMemory: apiresource.MustParse("128Mi"),
+	}}
+}
+
+// environment tells the broker's runtime to stay below the memory limit, where
+// there is one: it collects garbage sooner rather than be killed. Nine tenths
+// leave room for what the runtime does not count, which the downward API could
+// not express.
+func environment(b *v1alpha1.Broker) []corev1.EnvVar {
+	limit := b.Spec.Resources.Limits.Memory().Value()
+	if limit == 0 {
+		return nil
+	}
+	return []corev1.EnvVar{{Name: "GOMEMLIMIT", Value: strconv.FormatInt(limit/10*9, 10)}}
 }
 
 func containerPorts(b *v1alpha1.Broker) []corev1.ContainerPort {

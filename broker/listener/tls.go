@@ -8,8 +8,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/godwit-mqtt/godwit/broker/config"
 )
@@ -20,6 +22,33 @@ type TLS struct {
 	// Certificate is the leaf that is served.
 	Certificate *x509.Certificate
 	fingerprint [sha256.Size]byte
+	clients     [sha256.Size]byte // names what is asked of clients
+}
+
+// AsksLike reports whether clients are judged as by old, which may be nil.
+func (t *TLS) AsksLike(old *TLS) bool { return old != nil && t.clients == old.clients }
+
+// Admits judges the certificates that a client has shown, its own first, as a
+// handshake at now would.
+func (t *TLS) Admits(shown []*x509.Certificate, now time.Time) error {
+	if len(shown) == 0 {
+		if t.Config.ClientAuth == tls.RequireAndVerifyClientCert {
+			return errors.New("the listener requires a client certificate")
+		}
+		return nil
+	}
+	if t.Config.ClientCAs == nil {
+		return errors.New("the listener knows no client certificates any more")
+	}
+	options := x509.VerifyOptions{
+		Roots: t.Config.ClientCAs, Intermediates: x509.NewCertPool(), CurrentTime: now,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	for _, c := range shown[1:] {
+		options.Intermediates.AddCert(c)
+	}
+	_, err := shown[0].Verify(options)
+	return err
 }
 
 // LoadTLS reads the files of c. Where they hold what they held for old, which
@@ -81,6 +110,7 @@ func (m *material) build(c *config.TLS) (*TLS, error) {
 	t := &TLS{
 		Certificate: pair.Leaf,
 		fingerprint: m.fingerprint(c),
+		clients:     sha256.Sum256(append([]byte(c.ClientAuth+"\n"), m.clientCA...)),
 		Config: &tls.Config{
 			Certificates: []tls.Certificate{pair},
 			MinVersion:   tls.VersionTLS12,

@@ -62,8 +62,12 @@ func (s *Server) applyListeners(wanted []config.Listener) error {
 	before := s.ports
 	s.ports = make(map[string]*port, len(changes))
 	for _, ch := range changes {
+		old := ch.port.tls.Load()
 		ch.port.configure(&ch.settings, ch.tls)
 		s.ports[ch.settings.Name] = ch.port
+		if ch.tls != nil && !ch.opened && !ch.tls.AsksLike(old) {
+			s.reviewClients(ch.port)
+		}
 	}
 	s.publishPorts()
 	for _, ch := range changes {
@@ -121,6 +125,15 @@ func (s *Server) publishPorts() {
 		byFD[p.fd] = p
 	}
 	s.byFD.Store(&byFD)
+}
+
+// reviewClients judges the connections of a port by what it asks of clients now.
+func (s *Server) reviewClients(p *port) {
+	for i := range s.table {
+		if c := s.table[i].Load(); c != nil && c.listener == p {
+			c.post(c.reviewCertificate)
+		}
+	}
 }
 
 // closePort ends a listener and the connections that came through it.

@@ -218,3 +218,35 @@ func TestStopLetsClientsGo(t *testing.T) {
 		t.Errorf("a reload after the end: %v", err)
 	}
 }
+
+// TestCertificatesOfACAThatIsReplacedAreNoLongerValid: who has shown one is
+// disconnected, and nobody else.
+func TestCertificatesOfACAThatIsReplacedAreNoLongerValid(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t, users)
+	ask := func(ca *brokertest.CA, mode config.ClientAuth) {
+		t.Helper()
+		file := filepath.Join(b.Dir(), "clients.crt")
+		brokertest.WriteFile(t, file, ca.PEM())
+		b.MustReload(t, func(c *config.Config) {
+			settings := *c.Settings.Listeners[1].TLS
+			settings.ClientAuth, settings.ClientCAFile = mode, file
+			c.Settings.Listeners[1].TLS = &settings
+			c.Access.Users[0].CommonName = "ann's device"
+		})
+	}
+	ask(b.CA, config.ClientAuthOptional)
+	device := b.DialTLS(t, v5, b.CA.Issue(t, "ann's device").TLS())
+	device.Connect("device")
+	password := b.DialTLS(t, v5)
+	password.Connect("password", brokertest.Login("ann", secret))
+	b.RenewCertificate(t)
+	ask(b.CA, config.ClientAuthOptional)
+	device.ExpectSilence()
+
+	ask(brokertest.NewCA(t), config.ClientAuthOptional)
+	device.ExpectDisconnect(packet.ReasonNotAuthorized)
+	password.ExpectSilence()
+	ask(b.CA, config.ClientAuthRequired)
+	password.ExpectDisconnect(packet.ReasonNotAuthorized)
+}

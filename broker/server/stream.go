@@ -37,7 +37,7 @@ func (c *conn) secure(data []byte) {
 		return
 	}
 	c.state = stateHandshake
-	c.tls = newTLSStream(c, t.Config)
+	c.tls = newTLSStream(c, t)
 	c.tls.feed(data)
 	c.tls.begin()
 }

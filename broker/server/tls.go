@@ -10,7 +10,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/godwit-mqtt/godwit/broker/listener"
 	"github.com/godwit-mqtt/godwit/broker/metrics"
+	"github.com/godwit-mqtt/godwit/broker/packet"
 )
 
 // tlsStream is the TLS side of a connection: crypto/tls over buffers that the
@@ -20,8 +22,9 @@ import (
 // errNoRecord, which crypto/tls takes as temporary.
 type tlsStream struct {
 	*tls.Conn
-	conn *conn
-	out  outbound // records to be written; guarded by conn.mu
+	conn   *conn
+	config *listener.TLS // that the handshake was begun with
+	out    outbound      // records to be written; guarded by conn.mu
 
 	mu          sync.Mutex
 	arrived     sync.Cond
@@ -40,10 +43,10 @@ func (noRecord) Error() string   { return "no complete TLS record has arrived" }
 func (noRecord) Timeout() bool   { return true }
 func (noRecord) Temporary() bool { return true }
 
-func newTLSStream(c *conn, cfg *tls.Config) *tlsStream {
-	t := &tlsStream{conn: c, handshaking: true}
+func newTLSStream(c *conn, cfg *listener.TLS) *tlsStream {
+	t := &tlsStream{conn: c, config: cfg, handshaking: true}
 	t.arrived.L = &t.mu
-	t.Conn = tls.Server(records{t}, cfg)
+	t.Conn = tls.Server(records{t}, cfg.Config)
 	return t
 }
 
@@ -162,6 +165,9 @@ func (c *conn) handshaken(err error) {
 		return
 	}
 	c.state = stateConnect
+	if c.tls.config != c.listener.tls.Load() {
+		c.reviewCertificate()
+	}
 	c.decrypt()
 }
 
@@ -267,4 +273,22 @@ func (t *tlsStream) commonName() string {
 		return chains[0][0].Subject.CommonName
 	}
 	return ""
+}
+
+// reviewCertificate ends a connection that its listener would not accept any
+// more: one without TLS, or whose client certificate is not good now. A
+// handshake under way is judged by what it was begun with, and then again.
+func (c *conn) reviewCertificate() {
+	t := c.listener.tls.Load()
+	if t == nil || c.state < stateConnect || c.state >= stateLingering {
+		return
+	}
+	if c.tls == nil {
+		c.disconnect(packet.ReasonNotAuthorized, "the listener asks for TLS now")
+		return
+	}
+	if err := t.Admits(c.tls.ConnectionState().PeerCertificates, c.loop.worker.Now); err != nil {
+		c.server.log.Info("client certificate no longer valid", "client", c.clientID(), "remote", c.remote, "error", err)
+		c.disconnect(packet.ReasonNotAuthorized, "the client certificate is no longer valid")
+	}
 }

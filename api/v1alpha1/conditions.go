@@ -84,6 +84,8 @@ const (
 	ReasonInvalidRule = "InvalidRule"
 	// ReasonInvalidSubject: a selector cannot be read.
 	ReasonInvalidSubject = "InvalidSubject"
+	// ReasonBrokerFull: older users and TopicACLs fill what the Broker can hold.
+	ReasonBrokerFull = "BrokerFull"
 	// ReasonNotAccepted: it is not programmed because it is not accepted.
 	ReasonNotAccepted = "NotAccepted"
 	// ReasonNoRunningPods: no pod of the Broker runs.

@@ -108,7 +108,8 @@ func Render(in Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	acls := renderACLs(in, users)
+	users, acls := fit(in, users)
+	hashPasswords(in, users)
 	cfg := config.Config{Settings: settings(broker, in.Paths), Access: access(users, acls)}
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("render Broker %s/%s: %w", broker.Namespace, broker.Name, err)

@@ -6,8 +6,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -15,11 +17,13 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
+	"github.com/godwit-mqtt/godwit/broker/auth/password"
 	"github.com/godwit-mqtt/godwit/broker/config"
 )
 
-// maxPassword is the longest password that CONNECT can carry, in bytes.
-const maxPassword = 65535
+// unhashed stands for the hash of a password that is not hashed yet, and is as
+// long as one: hashing is slow, and not done for users that are refused.
+var unhashed = strings.Repeat("?", 97)
 
 // user is what became of a MQTTUser: rendered is nil where nobody may connect
 // as this user.
@@ -27,15 +31,18 @@ type user struct {
 	Object
 	source   *v1alpha1.MQTTUser
 	rendered *config.User
+	// plain is the password for whose hash unhashed stands in rendered; nil where
+	// it does not.
+	plain []byte
 }
 
 // renderUsers judges the MQTTUsers of the Broker, sorted by namespace and name.
+// hashPasswords completes them.
 func renderUsers(in Input) ([]user, error) {
 	admits, err := admission(in)
 	if err != nil {
 		return nil, err
 	}
-	previous := previousHashes(in.Previous)
 	names, commonNames := claims{}, claims{}
 	var out []user
 	for _, source := range byAge(usersOf(in)) {
@@ -46,49 +53,41 @@ func renderUsers(in Input) ([]user, error) {
 			u.Verdict = claim(names, commonNames, source)
 		}
 		if u.Verdict.Accepted() {
-			u.rendered, u.Verdict = renderUser(in, source, previous[u.Username])
+			u.render(in)
 		}
-		u.Digest = digest(u.Generation, u.rendered)
 		out = append(out, u)
 	}
 	slices.SortFunc(out, func(a, b user) int { return compareKeys(a.Key, b.Key) })
 	return out, nil
 }
 
-// renderUser renders an admitted user, or says why it cannot.
-func renderUser(in Input, u *v1alpha1.MQTTUser, previous []string) (*config.User, Verdict) {
-	hashes, verdict := credentials(in, u, previous)
-	if !verdict.Accepted() || u.Spec.Disabled {
-		return nil, verdict
-	}
+// render renders an admitted user, or says why it cannot.
+func (u *user) render(in Input) {
+	spec := u.source.Spec
 	out := &config.User{
-		Username:       u.Username(),
-		Source:         u.Namespace + "/" + u.Name,
-		PasswordHashes: hashes,
-		ClientIDs:      slices.Sorted(slices.Values(u.Spec.ClientIDs)),
-		Limits:         limits(u.Spec.Limits),
+		Username:  u.Username,
+		Source:    u.Key.String(),
+		ClientIDs: slices.Sorted(slices.Values(spec.ClientIDs)),
+		Limits:    limits(spec.Limits),
 	}
-	if x := u.Spec.Authentication.X509; x != nil {
-		out.CommonName = x.CommonName
-	}
-	return out, verdict
-}
-
-// credentials returns the password hashes of a user; none for one that
-// authenticates by certificate.
-func credentials(in Input, u *v1alpha1.MQTTUser, previous []string) ([]string, Verdict) {
-	auth := u.Spec.Authentication
+	auth := spec.Authentication
 	switch {
 	case auth.Generate != nil:
-		return nil, unsupportedUser("generate")
+		u.Verdict = unsupportedUser("generate")
 	case auth.Certificate != nil:
-		return nil, unsupportedUser("certificate")
-	case u.Spec.Disabled:
-		return nil, accepted("disabled: nobody connects as this user")
+		u.Verdict = unsupportedUser("certificate")
+	case spec.Disabled:
+		u.Verdict = accepted("disabled: nobody connects as this user")
 	case auth.Password != nil:
-		return passwordHashes(in, u, previous)
+		u.Verdict = u.readPassword(in, out)
 	default:
-		return nil, accepted("clients connect with a certificate of this common name")
+		u.Verdict = accepted("clients connect with a certificate of this common name")
+	}
+	if auth.X509 != nil {
+		out.CommonName = auth.X509.CommonName
+	}
+	if u.Verdict.Accepted() && !spec.Disabled {
+		u.rendered = out
 	}
 }
 
@@ -97,24 +96,51 @@ func unsupportedUser(field string) Verdict {
 		"spec.authentication.%s is not supported in this version: use password or x509", field)
 }
 
-func passwordHashes(in Input, u *v1alpha1.MQTTUser, previous []string) ([]string, Verdict) {
-	ref := u.Spec.Authentication.Password.SecretRef
+// readPassword reads the hash, or the password that is to be hashed, from the
+// user's Secret.
+func (u *user) readPassword(in Input, out *config.User) Verdict {
+	ref := u.source.Spec.Authentication.Password.SecretRef
 	if ref.Key == "" {
 		ref.Key = "password"
 	}
-	secret := in.Secrets[types.NamespacedName{Namespace: u.Namespace, Name: ref.Name}]
+	secret := in.Secrets[types.NamespacedName{Namespace: u.Key.Namespace, Name: ref.Name}]
 	if secret == nil {
-		return nil, rejected(v1alpha1.ReasonWaitingForSecret, "Secret %q does not exist", ref.Name)
+		return rejected(v1alpha1.ReasonWaitingForSecret, "Secret %q does not exist", ref.Name)
 	}
 	value, ok := secretValue(secret, ref.Key)
 	if !ok {
-		return nil, rejected(v1alpha1.ReasonWaitingForSecret, "Secret %q has no key %q", ref.Name, ref.Key)
+		return rejected(v1alpha1.ReasonWaitingForSecret, "Secret %q has no key %q", ref.Name, ref.Key)
 	}
-	hash, err := hashOf(in.Passwords, ref.Key, value, previous)
+	hash, err := unhashed, checkPlain(value)
+	if ref.Key == v1alpha1.PasswordHashKey {
+		hash = string(bytes.TrimSpace(value))
+		err = in.Passwords.validate(hash)
+	} else {
+		u.plain = value
+	}
 	if err != nil {
-		return nil, rejected(v1alpha1.ReasonInvalidCredentials, "Secret %q, key %q: %v", ref.Name, ref.Key, err)
+		return rejected(v1alpha1.ReasonInvalidCredentials, "Secret %q, key %q: %v", ref.Name, ref.Key, err)
 	}
-	return []string{hash}, accepted("")
+	out.PasswordHashes = []string{hash}
+	return accepted("")
+}
+
+// hashPasswords hashes the passwords of the users that are rendered still, and
+// gives all users their digest.
+func hashPasswords(in Input, users []user) {
+	previous := previousHashes(in.Previous)
+	for i := range users {
+		u := &users[i]
+		if u.rendered != nil && u.plain != nil {
+			hash, err := in.Passwords.Hash(u.plain, previous[u.Username])
+			if err != nil {
+				u.rendered, u.Verdict = nil, rejected(v1alpha1.ReasonInvalidCredentials, "the password: %v", err)
+			} else {
+				u.rendered.PasswordHashes = []string{hash}
+			}
+		}
+		u.Digest = digest(u.Generation, u.rendered)
+	}
 }
 
 // secretValue reads a key, also of a manifest that has it in stringData, which
@@ -127,20 +153,15 @@ func secretValue(s *corev1.Secret, key string) ([]byte, bool) {
 	return v, ok
 }
 
-// hashOf returns the hash that stands in a Secret, or one of the plain password
-// that does.
-func hashOf(p *Passwords, key string, value []byte, previous []string) (string, error) {
-	if key == v1alpha1.PasswordHashKey {
-		hash := string(bytes.TrimSpace(value))
-		return hash, p.validate(hash)
-	}
+// checkPlain says what is wrong with a password.
+func checkPlain(value []byte) error {
 	switch {
 	case len(value) == 0:
-		return "", fmt.Errorf("the password is empty")
-	case len(value) > maxPassword:
-		return "", fmt.Errorf("the password is longer than %d bytes, which MQTT cannot carry", maxPassword)
+		return errors.New("the password is empty")
+	case len(value) > password.MaxLength:
+		return fmt.Errorf("the password is longer than %d bytes", password.MaxLength)
 	}
-	return p.Hash(value, previous)
+	return nil
 }
 
 // claims holds what was claimed first: the object by the claimed name.

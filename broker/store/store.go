@@ -16,7 +16,8 @@ import (
 type Store interface {
 	// Load tells l all that is stored: each session, followed by its
 	// deliveries in ascending order of Seq, and each retained message. It is
-	// called once, before the first Commit, and ends at the first error.
+	// called once, before the first Commit, and ends at the first error of l. A
+	// record that cannot be read may be left out.
 	Load(l Loader) error
 
 	// Commit applies all of b or nothing, and returns without waiting. done is

@@ -69,7 +69,7 @@ func appendDelivery(dst []byte, d *session.Delivery, id uint64) []byte {
 func decodeDelivery(b []byte) (d *session.Delivery, id uint64, err error) {
 	r := decoder{b: b}
 	form := r.byte()
-	d = &session.Delivery{QoS: packet.QoS(r.byte()), Retain: r.byte() == flagSet}
+	d = &session.Delivery{QoS: r.qos(), Retain: r.byte() == flagSet}
 	for n := r.uvarint(); n > 0 && !r.failed; n-- {
 		d.IDs = append(d.IDs, uint32(r.uvarint()))
 	}
@@ -118,7 +118,7 @@ func decodeSession(clientID string, b []byte) (store.Session, error) {
 	}
 	for n := d.uvarint(); n > 0 && !d.failed; n-- {
 		s.Subscriptions = append(s.Subscriptions, session.Subscription{
-			Filter: d.string(), QoS: packet.QoS(d.byte()),
+			Filter: d.string(), QoS: d.qos(),
 			NoLocal: d.byte() == flagSet, RetainAsPublished: d.byte() == flagSet, Suspended: d.byte() == flagSet,
 			ID: uint32(d.uvarint()),
 		})
@@ -177,6 +177,15 @@ func (d *decoder) byte() byte {
 		return b[0]
 	}
 	return 0
+}
+
+func (d *decoder) qos() packet.QoS {
+	q := packet.QoS(d.byte())
+	if q > packet.QoS2 {
+		d.failed = true
+		return 0
+	}
+	return q
 }
 
 func (d *decoder) uint64() uint64 {

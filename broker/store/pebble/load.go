@@ -12,24 +12,30 @@ import (
 	"github.com/godwit-mqtt/godwit/broker/store"
 )
 
-// Load implements store.Store.
-func (s *Store) Load(l store.Loader) error {
-	messages, err := s.loadMessages()
-	if err != nil {
+// Load implements store.Store. Records that cannot be read are left out, logged
+// with what is lost by that, and removed; see Damaged. What the database itself
+// finds damaged is an error.
+func (s *Store) Load(l store.Loader) (err error) {
+	ld := &loading{store: s, to: l, messages: map[uint64]stored{}, removed: s.db.NewBatch()}
+	defer func() { err = errors.Join(err, ld.removed.Close()) }()
+	if err := s.scan(prefixMessage, ld.message); err != nil {
 		return err
 	}
-	ld := &loading{store: s, to: l, messages: messages}
 	if err := s.scan(prefixSession, ld.session); err != nil {
 		return err
 	}
 	if err := ld.flush(); err != nil {
 		return err
 	}
-	if err := s.collect(messages); err != nil {
+	if err := s.scan(prefixRetained, ld.retained); err != nil {
 		return err
 	}
-	return s.scan(prefixRetained, ld.retained)
+	return ld.collect()
 }
+
+// Damaged returns the number of records that Load has left out; a session with
+// all that is kept of it counts as one.
+func (s *Store) Damaged() int { return s.damaged }
 
 // scan calls each with the keys of a prefix, without that prefix, in order.
 func (s *Store) scan(prefix byte, each func(key, value []byte) error) (err error) {
@@ -60,36 +66,6 @@ type stored struct {
 	body    *body
 }
 
-// loadMessages reads the messages that several deliveries share.
-func (s *Store) loadMessages() (map[uint64]stored, error) {
-	messages := map[uint64]stored{}
-	err := s.scan(prefixMessage, func(key, value []byte) error {
-		m, err := decodeMessage(value)
-		if err != nil || len(key) != 8 {
-			return fmt.Errorf("read message %x: %w", key, errCorrupt)
-		}
-		id := binary.BigEndian.Uint64(key)
-		messages[id] = stored{m, &body{id: id}}
-		s.lastID = max(s.lastID, id)
-		return nil
-	})
-	return messages, err
-}
-
-// collect removes messages that no delivery refers to.
-func (s *Store) collect(messages map[uint64]stored) error {
-	b := s.db.NewBatch()
-	for id, m := range messages {
-		if m.body.refs == 0 {
-			must(b.Delete(messageKey(id), nil))
-		}
-	}
-	if err := b.Commit(pebble.Sync); err != nil {
-		return fmt.Errorf("collect messages: %w", err)
-	}
-	return nil
-}
-
 // loading reads sessions, each of which is told with its identifiers before its
 // deliveries.
 type loading struct {
@@ -97,6 +73,52 @@ type loading struct {
 	to       store.Loader
 	messages map[uint64]stored
 	current  *store.Session // not told yet
+	removed  *pebble.Batch  // takes out what is not needed, or cannot be read
+
+	// clientID is the session whose keys are being read, once begun. What is
+	// kept of one that is not readable is passed over.
+	clientID        string
+	begun, readable bool
+}
+
+// skip leaves a record out. lost says what that costs.
+func (l *loading) skip(key []byte, lost string, attributes ...any) error {
+	must(l.removed.Delete(key, nil))
+	l.report(lost, attributes)
+	return nil
+}
+
+func (l *loading) report(lost string, attributes []any) {
+	l.store.damaged++
+	l.store.options.Logger.Error("a damaged record of the store is left out", append([]any{"lost", lost}, attributes...)...)
+}
+
+// message reads a message that several deliveries share.
+func (l *loading) message(key, value []byte) error {
+	if len(key) != 8 {
+		return l.skip(append([]byte{prefixMessage}, key...), "nothing: no message has such a key")
+	}
+	id := binary.BigEndian.Uint64(key)
+	l.store.lastID = max(l.store.lastID, id)
+	m, err := decodeMessage(value)
+	if err != nil {
+		return l.skip(messageKey(id), "a message, for all sessions that it waits for")
+	}
+	l.messages[id] = stored{m, &body{id: id}}
+	return nil
+}
+
+// collect removes messages that no delivery refers to, and what was left out.
+func (l *loading) collect() error {
+	for id, m := range l.messages {
+		if m.body.refs == 0 {
+			must(l.removed.Delete(messageKey(id), nil))
+		}
+	}
+	if err := l.removed.Commit(pebble.Sync); err != nil {
+		return fmt.Errorf("clean the store up: %w", err)
+	}
+	return nil
 }
 
 // flush tells the session that is complete.
@@ -112,28 +134,37 @@ func (l *loading) flush() error {
 func (l *loading) session(key, value []byte) error {
 	end := bytes.IndexByte(key, 0)
 	if end < 0 || end+1 >= len(key) {
-		return fmt.Errorf("read session key %x: %w", key, errCorrupt)
+		return l.skip(append([]byte{prefixSession}, key...), "nothing: no session has such a key")
 	}
 	clientID, part, rest := string(key[:end]), key[end+1], key[end+2:]
+	if !l.begun || clientID != l.clientID {
+		if err := l.begin(clientID, part, value); err != nil {
+			return err
+		}
+	}
 	switch {
-	case part == partRecord:
-		return l.record(clientID, value)
+	case !l.readable || part == partRecord:
+		return nil
 	case part == partReceived && len(rest) == 2 && l.current != nil:
 		l.current.Received = append(l.current.Received, binary.BigEndian.Uint16(rest))
 		return nil
 	case part == partDelivery && len(rest) == 8:
 		return l.delivery(clientID, binary.BigEndian.Uint64(rest), value)
 	}
-	return fmt.Errorf("read session %q: %w", clientID, errCorrupt)
+	return l.skip(append([]byte{prefixSession}, key...), "nothing: no part of a session has such a key", "client", clientID)
 }
 
-func (l *loading) record(clientID string, value []byte) error {
+// begin reads the record of a session, which is the first of its keys.
+func (l *loading) begin(clientID string, part byte, value []byte) error {
 	if err := l.flush(); err != nil {
 		return err
 	}
 	s, err := decodeSession(clientID, value)
-	if err != nil {
-		return fmt.Errorf("read session %q: %w", clientID, err)
+	l.clientID, l.begun, l.readable = clientID, true, part == partRecord && err == nil
+	if !l.readable {
+		must(l.removed.DeleteRange(sessionKey(clientID, partRecord), sessionEnd(clientID), nil))
+		l.report("a session, with its subscriptions and messages", []any{"client", clientID})
+		return nil
 	}
 	l.current = &s
 	l.store.known[clientID] = nil
@@ -145,32 +176,29 @@ func (l *loading) delivery(clientID string, seq uint64, value []byte) error {
 		return err
 	}
 	d, id, err := decodeDelivery(value)
-	if err == nil && id != 0 {
-		err = l.resolve(d, clientID, seq, id)
-	}
-	if err != nil {
-		return fmt.Errorf("read delivery %d of session %q: %w", seq, clientID, err)
+	if err != nil || id != 0 && !l.resolve(d, clientID, seq, id) {
+		return l.skip(deliveryKey(clientID, seq), "a message that waits for a session", "client", clientID, "number", seq)
 	}
 	d.Seq = seq
 	return l.to.LoadDelivery(clientID, d)
 }
 
 // resolve finds the message of a delivery that shares it.
-func (l *loading) resolve(d *session.Delivery, clientID string, seq, id uint64) error {
-	m, ok := l.messages[id]
-	if !ok {
-		return errors.New("its message is missing")
+func (l *loading) resolve(d *session.Delivery, clientID string, seq, id uint64) (found bool) {
+	m, found := l.messages[id]
+	if !found {
+		return false
 	}
 	d.Message = m.message
 	m.body.refs++
 	l.store.refer(clientID, seq, m.body)
-	return nil
+	return true
 }
 
 func (l *loading) retained(key, value []byte) error {
 	m, err := decodeMessage(value)
-	if err != nil {
-		return fmt.Errorf("read retained message of %q: %w", key, err)
+	if err != nil || m.Topic != string(key) {
+		return l.skip(retainedKey(string(key)), "a retained message", "topic", string(key))
 	}
 	return l.to.LoadRetained(m)
 }

@@ -45,6 +45,8 @@ type Store struct {
 	// while there are none.
 	known  map[string]map[uint64]*body
 	lastID uint64 // of a message
+
+	damaged int // set by Load
 }
 
 // group is what is committed together.

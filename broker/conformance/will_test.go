@@ -114,8 +114,8 @@ func TestWillRetain(t *testing.T) {
 	})
 }
 
-// TestWillDelay: the will of a client that came back in time would have been
-// due before that of one that did not.
+// TestWillDelay: the will of a client that came back in time, and has left again
+// without one, would have been due before that of one that did not.
 //
 //mqtt:5.0 3.1.2-8 3.1.3-9
 func TestWillDelay(t *testing.T) {
@@ -126,7 +126,7 @@ func TestWillDelay(t *testing.T) {
 	back := brokertest.Will("will/back", "not to be sent", willDelay(2))
 	away := brokertest.Will("will/away", "due", willDelay(3))
 	drop(b.Connect(t, v5, "back", brokertest.Persistent, back))
-	b.Connect(t, v5, "back", brokertest.Persistent)
+	drop(b.Connect(t, v5, "back", brokertest.Persistent))
 	drop(b.Connect(t, v5, "away", brokertest.Persistent, away))
 	observer.ExpectSilence()
 	observer.ExpectPublish("will/away", "due")

@@ -48,12 +48,13 @@ func (r *Router) authorize(s *Subscriber, access *auth.Snapshot) {
 }
 
 func (r *Router) regrant(s *Subscriber, sub *session.Subscription, granted bool, maxQoS packet.QoS) {
+	q := min(sub.Requested, maxQoS, packet.QoS(r.limits.Load().MaxQoS))
 	switch {
 	case !granted && !sub.Suspended:
 		sub.Suspended = true
 		r.index.Unsubscribe(sub.Filter, s)
-	case granted && (sub.Suspended || maxQoS < sub.QoS):
-		sub.Suspended, sub.QoS = false, min(sub.QoS, maxQoS)
+	case granted && (sub.Suspended || q != sub.QoS):
+		sub.Suspended, sub.QoS = false, q
 		r.enter(s, sub)
 	}
 }
@@ -91,4 +92,13 @@ func (s *Subscriber) allReviewed() {
 	if waiting, _ := s.session.Queue(); waiting == 0 {
 		s.reviewed = false
 	}
+}
+
+// Reprove replaces the principal of s by the same one with a newer credential,
+// and reports whether the rules in force still admit it.
+func (w *Worker) Reprove(s *Subscriber, p auth.Principal) (valid bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.principal = p
+	return w.r.access.Load().Valid(p)
 }

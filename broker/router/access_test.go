@@ -2,11 +2,13 @@ package router
 
 import (
 	"testing"
+	"time"
 
 	"github.com/godwit-mqtt/godwit/broker/auth"
 	"github.com/godwit-mqtt/godwit/broker/config"
 	"github.com/godwit-mqtt/godwit/broker/metrics"
 	"github.com/godwit-mqtt/godwit/broker/packet"
+	"github.com/godwit-mqtt/godwit/broker/session"
 	"github.com/godwit-mqtt/godwit/broker/store/memory"
 )
 
@@ -99,5 +101,86 @@ func TestWhatWaitsInAStoreIsSentByTheRulesOfNow(t *testing.T) {
 	w.EndRound()
 	if got := next.metrics.Total(metrics.DroppedUnauthorized); got != 1 {
 		t.Errorf("%d are counted as dropped, want 1", got)
+	}
+}
+
+// A rule lowers the quality of service as long as it is there, and no longer.
+func TestQoSComesBackWithTheRule(t *testing.T) {
+	low := allow("t")
+	low.MaxQoS = new(byte(0))
+	r, w := openWith(t, rules(t, allow("t")))
+	s, l := connect(t, w, "c", lasting)
+	subscribe(t, w, s, "t", packet.QoS2)
+	for _, tc := range []struct {
+		name  string
+		rules []config.Rule
+		qos   packet.QoS
+	}{
+		{"lowered", []config.Rule{low}, packet.QoS0},
+		{"restored", []config.Rule{allow("t")}, packet.QoS2},
+		{"lowered again", []config.Rule{low}, packet.QoS0},
+		{"withdrawn", nil, packet.QoS0},
+		{"granted anew", []config.Rule{allow("t")}, packet.QoS2},
+	} {
+		r.SetAccess(rules(t, tc.rules...))
+		if got := s.session.Subscription("t"); got.QoS != tc.qos || got.Suspended != (tc.rules == nil) {
+			t.Errorf("%s: %+v", tc.name, got)
+		}
+	}
+	w.PublishMessage(&session.Message{Topic: "t", Payload: []byte("m"), QoS: packet.QoS2})
+	if l.written != 1 || s.session.Inflight() != 1 {
+		t.Errorf("%d messages come and %d are in flight", l.written, s.session.Inflight())
+	}
+}
+
+func TestAWillThatWaitedIsPublishedByTheRulesOfNow(t *testing.T) {
+	for name, tc := range map[string]struct {
+		passes time.Duration
+		rule   config.Rule
+		comes  int
+	}{
+		"that allow it when its delay has passed":    {time.Minute, allow("will"), 1},
+		"that deny it when its delay has passed":     {time.Minute, rule(config.Allow, config.ActionSubscribe, "will"), 0},
+		"that allow it when the session has expired": {time.Hour, allow("will"), 1},
+		"that deny it when the session has expired":  {time.Hour, rule(config.Allow, config.ActionSubscribe, "will"), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, w := openWith(t, rules(t, allow("will")))
+			to, watch := connect(t, w, "watches")
+			subscribe(t, w, to, "will", packet.QoS0)
+			s, l := connect(t, w, "c", lasting, func(c *Connect) {
+				c.Will, c.WillDelay = &session.Message{Topic: "will", Payload: []byte("gone")}, time.Minute
+			})
+			w.Disconnect(s, l, false, nil)
+			r.SetAccess(rules(t, tc.rule))
+			w.Now = w.Now.Add(tc.passes)
+			w.Tick()
+			if watch.written != tc.comes {
+				t.Errorf("the will comes %d times, want %d", watch.written, tc.comes)
+			}
+		})
+	}
+}
+
+// An exchange that began under other rules proves nothing to those in force.
+func TestReproveAsksTheRulesInForce(t *testing.T) {
+	compile := func(users ...config.User) *auth.Snapshot {
+		c := &config.Config{}
+		c.Access.Users = users
+		snapshot, err := auth.Compile(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return snapshot
+	}
+	r, w := openWith(t, compile(config.User{Username: "u"}))
+	who := auth.Principal{Username: "u", ClientID: "c"}
+	s, _ := connect(t, w, "c", func(c *Connect) { c.Principal = who })
+	if !w.Reprove(s, who) {
+		t.Error("a valid user is refused")
+	}
+	r.SetAccess(compile())
+	if w.Reprove(s, who) {
+		t.Error("a user that was removed is admitted")
 	}
 }

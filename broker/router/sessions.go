@@ -293,6 +293,17 @@ func (w *Worker) detach(s *Subscriber) []*session.Message {
 	return nil
 }
 
+// takeWill takes the will that waits out of s, which is locked, and returns it if
+// it may be published by now.
+func (w *Worker) takeWill(s *Subscriber) []*session.Message {
+	will := s.will
+	s.will = nil
+	if will == nil || !w.mayPublishWill(s, will.Message) {
+		return nil
+	}
+	return []*session.Message{will.Message}
+}
+
 func (w *Worker) mayPublishWill(s *Subscriber, m *session.Message) bool {
 	if decide(s.acl.Load(), []byte(m.Topic)).Permits(byte(m.QoS), m.Retain) {
 		return true
@@ -304,10 +315,7 @@ func (w *Worker) mayPublishWill(s *Subscriber, m *session.Message) bool {
 // end removes a session, whose shard and which itself are locked, and returns
 // its will if one was waiting.
 func (w *Worker) end(sh *shard, s *Subscriber) (wills []*session.Message) {
-	if s.will != nil {
-		wills = []*session.Message{s.will.Message}
-		s.will = nil
-	}
+	wills = w.takeWill(s)
 	for sub := range s.session.EachSubscription {
 		w.r.unindex(s, sub)
 	}

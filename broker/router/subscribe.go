@@ -57,7 +57,7 @@ func (w *Worker) subscribeOne(s *Subscriber, req *packet.Subscription, id uint32
 	}
 	q := min(req.QoS, packet.QoS(maxQoS), packet.QoS(w.r.limits.Load().MaxQoS))
 	w.r.subscribe(s, session.Subscription{
-		Filter: filter, QoS: q, ID: id,
+		Filter: filter, Requested: req.QoS, QoS: q, ID: id,
 		NoLocal: req.NoLocal, RetainAsPublished: req.RetainAsPublished,
 	})
 	_, _, shared, _ := topic.ParseShared(filter)
@@ -198,11 +198,10 @@ func (w *Worker) expire(sh *shard, s *Subscriber) []*session.Message {
 		return w.end(sh, s)
 	}
 	if s.will != nil && !w.Now.Before(s.will.At) {
-		m := s.will.Message
-		s.will = nil
+		due := w.takeWill(s)
 		w.batch.Sessions = append(w.batch.Sessions, s.record())
 		w.r.schedule(s)
-		return []*session.Message{m}
+		return due
 	}
 	w.r.schedule(s)
 	return nil

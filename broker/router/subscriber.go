@@ -87,13 +87,6 @@ func (s *Subscriber) Principal() auth.Principal {
 	return s.principal
 }
 
-// Reprove replaces the principal by the same one with a newer credential.
-func (s *Subscriber) Reprove(p auth.Principal) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.principal = p
-}
-
 // Durable reports whether the session outlives its connection.
 func (s *Subscriber) Durable() bool {
 	s.mu.Lock()

@@ -70,8 +70,7 @@ func (c *conn) step(data []byte) {
 		c.sendAuth(packet.ReasonContinueAuthentication, reply) // [MQTT-4.12.0-2]
 	case e.connect == nil:
 		e.exchange = nil
-		c.subscriber.Reprove(who)
-		c.sendAuth(packet.ReasonSuccess, reply)
+		c.authenticatedAgain(who, reply)
 	default:
 		c.authenticated(who, reply)
 	}
@@ -100,6 +99,16 @@ func (c *conn) authenticated(who auth.Principal, reply []byte) {
 	p.ClientID = []byte(who.ClientID)
 	c.enhanced.exchange, c.enhanced.connect = nil, nil
 	c.admit(&p, who, reply)
+}
+
+// authenticatedAgain answers an exchange on an open connection. The rules may have
+// changed since it began.
+func (c *conn) authenticatedAgain(who auth.Principal, reply []byte) {
+	if !c.loop.worker.Reprove(c.subscriber, who) {
+		c.disconnect(packet.ReasonNotAuthorized, "the user or the credential is no longer valid")
+		return
+	}
+	c.sendAuth(packet.ReasonSuccess, reply)
 }
 
 func (c *conn) sendAuth(reason packet.ReasonCode, data []byte) {

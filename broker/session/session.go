@@ -10,7 +10,8 @@ import (
 type Subscription struct {
 	// Filter as the client wrote it, a "$share/group/" in front included.
 	Filter                     string
-	QoS                        packet.QoS // granted
+	Requested                  packet.QoS // by the client
+	QoS                        packet.QoS // granted, Requested at most
 	NoLocal, RetainAsPublished bool
 	ID                         uint32 // MQTT 5 subscription identifier, 0 is none
 	// Suspended: no longer authorized. It delivers nothing until it is again.

@@ -97,7 +97,7 @@ func appendSession(dst []byte, s *store.Session) []byte {
 	for i := range s.Subscriptions {
 		sub := &s.Subscriptions[i]
 		dst = appendString(dst, sub.Filter)
-		dst = append(dst, byte(sub.QoS), flag(sub.NoLocal), flag(sub.RetainAsPublished), flag(sub.Suspended))
+		dst = append(dst, byte(sub.Requested), byte(sub.QoS), flag(sub.NoLocal), flag(sub.RetainAsPublished), flag(sub.Suspended))
 		dst = binary.AppendUvarint(dst, uint64(sub.ID))
 	}
 	if s.Will == nil {
@@ -118,7 +118,7 @@ func decodeSession(clientID string, b []byte) (store.Session, error) {
 	}
 	for n := d.uvarint(); n > 0 && !d.failed; n-- {
 		s.Subscriptions = append(s.Subscriptions, session.Subscription{
-			Filter: d.string(), QoS: d.qos(),
+			Filter: d.string(), Requested: d.qos(), QoS: d.qos(),
 			NoLocal: d.byte() == flagSet, RetainAsPublished: d.byte() == flagSet, Suspended: d.byte() == flagSet,
 			ID: uint32(d.uvarint()),
 		})

@@ -204,7 +204,7 @@ func sessionRoundTrip(t *testing.T, p *place) {
 	want := store.Session{
 		ClientID: "c", Username: "u", Expiry: 90 * time.Minute, Disconnected: at,
 		Subscriptions: []session.Subscription{
-			{Filter: "a/#", QoS: 2, NoLocal: true, RetainAsPublished: true, ID: 268435455},
+			{Filter: "a/#", Requested: 2, QoS: 1, NoLocal: true, RetainAsPublished: true, ID: 268435455},
 			{Filter: "$share/g/+/b", QoS: 1, Suspended: true},
 		},
 		Received: []uint16{1, 300, 65535},

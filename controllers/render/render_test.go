@@ -126,6 +126,11 @@ func user(name, spec string) string {
 	return `{kind: MQTTUser, metadata: {` + name + `}, spec: {brokerRef: {name: edge, namespace: iot}, ` + spec + `}}`
 }
 
+// passwordOf is the Secret of dev with a password of n bytes.
+func passwordOf(n int) string {
+	return `{kind: Secret, metadata: {name: s}, stringData: {password: "` + strings.Repeat("x", n) + `"}}`
+}
+
 func TestUsersAreJudged(t *testing.T) {
 	const password = `authentication: {password: {secretRef: {name: s}}}`
 	for name, tt := range map[string]struct {
@@ -139,6 +144,8 @@ func TestUsersAreJudged(t *testing.T) {
 		"binary":         {[]string{secrets, user("name: dev", `authentication: {password: {secretRef: {name: s, key: binary}}}`)}, "Accepted", "", true},
 		"common name":    {[]string{user("name: dev", `authentication: {x509: {commonName: dev}}`)}, "Accepted", "", true},
 		"disabled":       {[]string{user("name: dev", `disabled: true, `+password)}, "Accepted", "disabled", false},
+		"longest":        {[]string{passwordOf(1024), dev}, "Accepted", "", true},
+		"too long":       {[]string{passwordOf(1025), dev}, "InvalidCredentials", "longer than 1024 bytes", false},
 		"no secret":      {[]string{dev}, "WaitingForSecret", `Secret "s" does not exist`, false},
 		"no key":         {[]string{secrets, user("name: dev", `authentication: {password: {secretRef: {name: s, key: other}}}`)}, "WaitingForSecret", `no key "other"`, false},
 		"empty":          {[]string{secrets, user("name: dev", `authentication: {password: {secretRef: {name: s, key: empty}}}`)}, "InvalidCredentials", "is empty", false},

@@ -139,7 +139,7 @@ func writeTables(out io.Writer, runs []run, selected []scenario, brokers []broke
 }
 
 const footnotes = `
-> before a number: the load generator used 90 % of its core or more, and the broker may do more than this. "lost" counts messages that did not come, "failed" runs without a result; both are left out of nothing else.
+A ">" says that the load generator used 90 % of its core or more: the broker may do more than this. "lost" counts messages that did not come, "failed" runs without a result.
 `
 
 func (t table) write(out io.Writer, runs []run, rows []scenario, brokers []broker) {

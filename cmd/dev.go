@@ -58,6 +58,11 @@ func runDev(ctx context.Context, o devOptions, log *slog.Logger, out io.Writer) 
 	if err != nil {
 		return err
 	}
+	lock, err := w.Lock()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
 	build, err := w.Build()
 	if err != nil {
 		return err
@@ -67,7 +72,7 @@ func runDev(ctx context.Context, o devOptions, log *slog.Logger, out io.Writer) 
 		return err
 	}
 	b, err := openBroker(ctx, brokerOptions{
-		settingsDir: w.SettingsDir(), accessDir: w.AccessDir(), dataDir: w.DataDir(), adminAddress: o.adminAddress,
+		settingsDir: w.SettingsDir(), accessDir: w.AccessDir(), dataDir: w.DataDir(build.Config.Settings.Name), adminAddress: o.adminAddress,
 	}, log)
 	if err != nil {
 		return err

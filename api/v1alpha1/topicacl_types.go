@@ -116,6 +116,7 @@ type Rule struct {
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=1024
+	// +kubebuilder:validation:items:Pattern=`^(#|([^+#/]*|[+])(/([^+#/]*|[+]))*(/#)?)$`
 	Topics []string `json:"topics"`
 
 	// Highest quality of service that an Allow rule grants: 0, 1 or 2. Default: 2.

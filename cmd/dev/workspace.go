@@ -6,6 +6,7 @@ package dev
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
 	"github.com/godwit-mqtt/godwit/broker/auth/password"
@@ -28,7 +31,8 @@ import (
 //	access/access.json
 //	tls/LISTENER/{tls.crt,tls.key}     certificates
 //	client-ca/LISTENER/ca.crt          CAs of client certificates
-//	data/                              sessions and messages
+//	data/NAMESPACE/NAME/               sessions and messages of a Broker
+//	lock                               held while a process uses the directory
 //
 // It may be used by one goroutine at a time.
 type Workspace struct {
@@ -73,8 +77,20 @@ func (w *Workspace) SettingsDir() string { return filepath.Join(w.dir, "settings
 // AccessDir is where the broker finds its users and rules.
 func (w *Workspace) AccessDir() string { return filepath.Join(w.dir, "access") }
 
-// DataDir is where the broker keeps sessions and messages.
-func (w *Workspace) DataDir() string { return filepath.Join(w.dir, "data") }
+// DataDir is where a broker, "namespace/name", keeps sessions and messages.
+func (w *Workspace) DataDir(broker string) string {
+	return filepath.Join(w.dir, "data", filepath.FromSlash(broker))
+}
+
+// Lock keeps other processes from the state directory until it is closed. It
+// comes before Build, which writes there.
+func (w *Workspace) Lock() (io.Closer, error) {
+	lock, err := vfs.Default.Lock(filepath.Join(w.dir, "lock"))
+	if err != nil {
+		return nil, fmt.Errorf("another godwit uses the state directory %s; end it, or choose another one with --state-dir: %w", w.dir, err)
+	}
+	return lock, nil
+}
 
 // CAFile is the certificate of the local CA.
 func (w *Workspace) CAFile() string { return filepath.Join(w.dir, caFileName) }

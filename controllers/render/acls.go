@@ -11,7 +11,8 @@ import (
 	"github.com/godwit-mqtt/godwit/broker/config"
 )
 
-// acl is what became of a TopicACL: rendered is nil where it speaks of nobody.
+// acl is what became of a TopicACL: rendered is nil where nothing of it is in
+// force.
 type acl struct {
 	Object
 	rendered *config.Policy
@@ -45,7 +46,7 @@ func (a *acl) judge(source *v1alpha1.TopicACL, users []user) {
 		policy.Rules = append(policy.Rules, rule(r))
 	}
 	if a.Verdict = validRules(policy.Rules); !a.Verdict.Accepted() {
-		return
+		policy.Rules = denials(policy.Rules)
 	}
 	for i, s := range source.Spec.Subjects {
 		names, err := subject(s, a.Key.Namespace, users)
@@ -60,9 +61,32 @@ func (a *acl) judge(source *v1alpha1.TopicACL, users []user) {
 	slices.Sort(policy.Users)
 	policy.Users = slices.Compact(policy.Users)
 	a.MatchedUsers = int32(len(policy.Users))
+	if len(policy.Rules) == 0 {
+		return
+	}
 	if len(policy.Users) > 0 || policy.Anonymous || policy.Authenticated {
 		a.rendered = &policy
 	}
+}
+
+// denials is what stays in force of a TopicACL with a mistake in it: all that it
+// denies and that can be understood, so that a slip of the pen opens nothing.
+func denials(rules []config.Rule) []config.Rule {
+	var out []config.Rule
+	for _, r := range rules {
+		if r.Effect != config.Deny {
+			continue
+		}
+		r.Topics = slices.DeleteFunc(slices.Clone(r.Topics), func(topic string) bool {
+			one := r
+			one.Topics = []string{topic}
+			return !validRules([]config.Rule{one}).Accepted()
+		})
+		if len(r.Topics) > 0 {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // validRules asks the engine's own validation, whose field names below a policy
@@ -73,7 +97,7 @@ func validRules(rules []config.Rule) Verdict {
 		return accepted("")
 	}
 	message := strings.ReplaceAll(err.Error(), "access.policies[0].", "spec.")
-	return rejected(v1alpha1.ReasonInvalidRule, "%s", strings.ReplaceAll(message, "\n", "; "))
+	return rejected(v1alpha1.ReasonInvalidRule, "%s; until this is mended, nothing of it is allowed, and what it denies stays denied", strings.ReplaceAll(message, "\n", "; "))
 }
 
 // subject returns the usernames that a subject of a TopicACL in namespace means

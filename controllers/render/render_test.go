@@ -200,7 +200,7 @@ func TestACLsAreJudged(t *testing.T) {
 		"labels":            {acl("name: a", `subjects: [{selector: {matchLabels: {fleet: eu}}}], `+rules), "Accepted", "", 1, "dev"},
 		"labels and user":   {acl("name: a", `subjects: [{selector: {}}, {user: dev}], `+rules), "Accepted", "", 2, "dev,other"},
 		"rejected users":    {acl("name: a", `subjects: [{user: lost}], `+rules), "Accepted", "", 0, ""},
-		"bad filter":        {acl("name: a", `subjects: [{user: dev}], rules: [{effect: Allow, actions: [All], topics: [ok, "a/#/b"]}]`), "InvalidRule", "spec.rules[0].topics[1]", 0, ""},
+		"bad filter":        {acl("name: a", `subjects: [{user: dev}], rules: [{effect: Allow, actions: [All], topics: [ok, "a/#/b"]}]`), "InvalidRule", "spec.rules[0].topics[1]", 1, ""},
 		"bad selector":      {acl("name: a", `subjects: [{selector: {matchExpressions: [{key: a, operator: Like}]}}], `+rules), "InvalidSubject", "spec.subjects[0]", 0, ""},
 		"other namespace":   {acl("name: a, namespace: far", `subjects: [{user: dev}], `+rules), "NotAllowedByBroker", "", 0, ""},
 	} {
@@ -393,5 +393,18 @@ func TestUnsupported(t *testing.T) {
 	}
 	if got := render.Unsupported(input(t).Broker); got != "" {
 		t.Errorf("an empty Broker is unsupported: %q", got)
+	}
+}
+
+func TestAMistakeInAnACLOpensNothing(t *testing.T) {
+	out := mustRender(t, input(t, secrets, dev, `{kind: TopicACL, metadata: {name: typo}, spec: {brokerRef: {name: edge, namespace: iot},
+		subjects: [{user: dev}], rules: [
+			{effect: Allow, actions: [All], topics: ["open/#"]},
+			{effect: Deny, actions: [All], topics: ["secret/#", "$share/g"]}]}}`))
+	if a := out.ACLs[0]; a.Verdict.Reason != "InvalidRule" {
+		t.Errorf("verdict %+v", a.Verdict)
+	}
+	if access := string(out.Access); !strings.Contains(access, "secret/#") || strings.Contains(access, "open/#") {
+		t.Errorf("access: %s", access)
 	}
 }

@@ -2,6 +2,7 @@ package topicacl_test
 
 import (
 	"os"
+	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -71,7 +72,13 @@ func TestABadFilterIsNamed(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t, nil)
 	env.Create(t, testenv.Broker(ns, "edge"))
-	for name, filter := range map[string]string{"hash": "a/#/b", "plus": "a+/b", "placeholder": "a/x%u", "share": "$share/g"} {
+	for name, filter := range map[string]string{"hash": "a/#/b", "plus": "a+/b"} {
+		err := env.Client.Create(t.Context(), testenv.ACL(ns, name, "edge", "dev", filter))
+		if err == nil || !strings.Contains(err.Error(), "spec.rules[0].topics[0]") {
+			t.Errorf("filter %q is answered with %v", filter, err)
+		}
+	}
+	for name, filter := range map[string]string{"placeholder": "a/x%u", "share": "$share/g"} {
 		acl := testenv.ACL(ns, name, "edge", "dev", filter)
 		env.Create(t, acl)
 		env.WaitFor(t, acl, rejected(v1alpha1.ReasonInvalidRule, "spec.rules[0].topics[0]")...)

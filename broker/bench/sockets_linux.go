@@ -140,8 +140,8 @@ func (s *sockets) wait(d time.Duration) (n int, err error) {
 
 func (s *sockets) pwait(timeout unix.Timespec) (int, error) {
 	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(s.epoll),
-		uintptr(unsafe.Pointer(&s.events[0])), uintptr(len(s.events)), //nolint:gosec // a buffer of s
-		uintptr(unsafe.Pointer(&timeout)), 0, 0) //nolint:gosec // read by the call only
+		uintptr(unsafe.Pointer(&s.events[0])), uintptr(len(s.events)),
+		uintptr(unsafe.Pointer(&timeout)), 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}

@@ -276,11 +276,8 @@ func (m *model) drain(c *modelClient, got []string) []string {
 
 // answer acknowledges a message.
 func (m *model) answer(c *modelClient, p *packet.Publish) {
-	switch p.QoS {
-	case packet.QoS1:
-		c.conn.Send(&packet.Ack{Type: packet.TypePuback, ID: p.ID})
-	case packet.QoS2:
-		c.conn.Send(&packet.Ack{Type: packet.TypePubrec, ID: p.ID})
+	if t := map[packet.QoS]packet.Type{packet.QoS1: packet.TypePuback, packet.QoS2: packet.TypePubrec}[p.QoS]; t != 0 {
+		c.conn.Send(&packet.Ack{Type: t, ID: p.ID})
 	}
 }
 
@@ -289,10 +286,8 @@ func (m *model) goOn(c *modelClient, p *packet.Ack) {
 	if p.Reason.IsError() {
 		m.fail("%s got %v with %v", c.id, p.Type, p.Reason)
 	}
-	switch p.Type {
-	case packet.TypePubrec:
-		c.conn.Send(&packet.Ack{Type: packet.TypePubrel, ID: p.ID})
-	case packet.TypePubrel:
-		c.conn.Send(&packet.Ack{Type: packet.TypePubcomp, ID: p.ID})
+	next := map[packet.Type]packet.Type{packet.TypePubrec: packet.TypePubrel, packet.TypePubrel: packet.TypePubcomp}
+	if t := next[p.Type]; t != 0 {
+		c.conn.Send(&packet.Ack{Type: t, ID: p.ID})
 	}
 }

@@ -38,7 +38,7 @@ type Session struct {
 	Window int
 	Limits Limits
 
-	subscriptions map[string]*Subscription
+	subscriptions subscriptions
 	out           inflight
 	releases      []uint16 // PUBRELs of an earlier connection, to be sent again
 	again         []uint16 // messages in flight since then, to be sent again
@@ -52,15 +52,15 @@ type Session struct {
 const MaxWindow = 1 << 14
 
 // Subscription returns the subscription to filter, or nil.
-func (s *Session) Subscription(filter string) *Subscription { return s.subscriptions[filter] }
+func (s *Session) Subscription(filter string) *Subscription { return s.subscriptions.find(filter) }
 
 // Subscriptions returns the number of subscriptions.
-func (s *Session) Subscriptions() int { return len(s.subscriptions) }
+func (s *Session) Subscriptions() int { return len(s.subscriptions.list) }
 
 // EachSubscription calls yield for each subscription, in no order. The session
 // may not gain or lose one meanwhile.
 func (s *Session) EachSubscription(yield func(*Subscription) bool) {
-	for _, sub := range s.subscriptions {
+	for _, sub := range s.subscriptions.list {
 		if !yield(sub) {
 			return
 		}
@@ -70,20 +70,13 @@ func (s *Session) EachSubscription(yield func(*Subscription) bool) {
 // Subscribe adds a subscription, or replaces the one to the same filter
 // [MQTT-3.8.4-3], and reports whether there was one.
 func (s *Session) Subscribe(sub Subscription) (existed bool) {
-	_, existed = s.subscriptions[sub.Filter]
-	if s.subscriptions == nil {
-		s.subscriptions = make(map[string]*Subscription, 1)
-	}
-	s.subscriptions[sub.Filter] = &sub
-	return existed
+	return s.subscriptions.put(&sub)
 }
 
 // Unsubscribe removes the subscription to filter and reports whether there was
 // one.
 func (s *Session) Unsubscribe(filter string) (existed bool) {
-	_, existed = s.subscriptions[filter]
-	delete(s.subscriptions, filter)
-	return existed
+	return s.subscriptions.remove(filter)
 }
 
 // Ready reports whether a message can be sent at once: the window has room, and

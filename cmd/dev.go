@@ -32,9 +32,6 @@ the last good one stays in force. A local CA stands in for cert-manager.`,
 		Example: "  godwit dev -f config/samples",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if !c.Flags().Changed("log-level") {
-				logs.level = slog.LevelWarn // what happens is told in sentences
-			}
 			log, err := logs.logger()
 			if err != nil {
 				return err

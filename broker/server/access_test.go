@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/godwit-mqtt/godwit/broker/brokertest"
@@ -233,4 +234,19 @@ func TestLimitsOfAUser(t *testing.T) {
 	c.Expect(&packet.Suback{ID: 1, Reasons: []packet.ReasonCode{1, packet.ReasonQuotaExceeded}})
 	c.Send(brokertest.NewPublish("t", string(make([]byte, 200))))
 	c.ExpectDisconnect(packet.ReasonPacketTooLarge)
+}
+
+func TestDenialsAreTold(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t, users)
+	c := b.Connect(t, v5, "c", brokertest.Login("ann", secret))
+	c.Send(&packet.Subscribe{ID: 1, Subscriptions: []packet.Subscription{{Filter: []byte("their/#")}}})
+	c.Expect(&packet.Suback{ID: 1, Reasons: []packet.ReasonCode{packet.ReasonNotAuthorized}})
+	c.Send(brokertest.NewPublish("their/topic", "x"))
+	c.ExpectSilence()
+	for _, want := range []string{"action=subscribe topic=their/# user=ann client=c", "action=publish topic=their/topic user=ann client=c"} {
+		if !strings.Contains(b.Log(), want) {
+			t.Errorf("the log does not say %q", want)
+		}
+	}
 }

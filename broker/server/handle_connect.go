@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -151,11 +152,11 @@ func (c *conn) verify(access *auth.Snapshot, cred auth.Credentials) {
 	}
 	who, err := c.server.authenticator.Authenticate(access, cred)
 	<-c.server.verifying
-	c.post(func() { c.verified(who, cred.ClientID, err) })
+	c.post(func() { c.verified(who, cred, err) })
 }
 
 // verified goes on with a CONNECT.
-func (c *conn) verified(who auth.Principal, clientID string, err error) {
+func (c *conn) verified(who auth.Principal, cred auth.Credentials, err error) {
 	if c.state != stateAuth {
 		return // the client did not wait
 	}
@@ -167,7 +168,7 @@ func (c *conn) verified(who auth.Principal, clientID string, err error) {
 		if refused, ok := errors.AsType[*auth.Error](err); ok {
 			reason = refused.Code
 		}
-		c.refuse(reason, err)
+		c.refuse(reason, fmt.Errorf("user %q, client identifier %q: %w", cred.Username, cred.ClientID, err))
 		return
 	}
 	var p packet.Connect
@@ -175,7 +176,7 @@ func (c *conn) verified(who auth.Principal, clientID string, err error) {
 		c.fail(err)
 		return
 	}
-	p.ClientID = []byte(clientID)
+	p.ClientID = []byte(cred.ClientID)
 	c.admit(&p, who, nil)
 }
 

@@ -28,7 +28,7 @@ func (c *conn) handlePublish(flags byte, frame, body []byte) error {
 func (c *conn) publish(p *packet.Publish, frame []byte) error {
 	switch p.QoS {
 	case packet.QoS0:
-		return publishFault(c.loop.worker.Publish(&c.publisher, p, frame))
+		return c.published(p, c.loop.worker.Publish(&c.publisher, p, frame))
 	case packet.QoS1:
 		return c.publishQoS1(p, frame)
 	default:
@@ -101,9 +101,12 @@ func publishError(reason packet.ReasonCode, detail string) error {
 	return &packet.Error{Type: packet.TypePublish, Reason: reason, Detail: detail}
 }
 
-// publishFault turns the reason codes that end the connection into an error. A
+// published tells of a message that was refused, and turns the reason codes that end the connection into an error. A
 // message that was refused otherwise, at QoS 0, is dropped without a word.
-func publishFault(reason packet.ReasonCode) error {
+func (c *conn) published(p *packet.Publish, reason packet.ReasonCode) error {
+	if reason == packet.ReasonNotAuthorized {
+		c.tellDenied("publish", p.Topic)
+	}
 	if reason == packet.ReasonTopicNameInvalid {
 		return publishError(reason, "the topic name has a wildcard or U+0000 in it")
 	}
@@ -116,7 +119,7 @@ func (c *conn) publishQoS1(p *packet.Publish, frame []byte) error {
 	}
 	id := p.ID
 	reason := c.loop.worker.Publish(&c.publisher, p, frame)
-	if err := publishFault(reason); err != nil {
+	if err := c.published(p, reason); err != nil {
 		return err
 	}
 	c.acknowledge(packet.TypePuback, id, reason)
@@ -135,7 +138,7 @@ func (c *conn) publishQoS2(p *packet.Publish, frame []byte) error {
 	reason := packet.ReasonReceiveMaximumExceeded
 	if err == nil {
 		reason = w.Publish(&c.publisher, p, frame)
-		err = publishFault(reason)
+		err = c.published(p, reason)
 	}
 	if err != nil || reason.IsError() && c.version == packet.V5 {
 		w.Release(c.subscriber, id) // it was not taken, and no PUBREL follows

@@ -23,6 +23,9 @@ func (c *conn) handleSubscribe(body []byte) error {
 	var replay []string
 	for i, r := range c.loop.subscribed {
 		ack.Reasons = append(ack.Reasons, r.Reason)
+		if r.Reason == packet.ReasonNotAuthorized {
+			c.tellDenied("subscribe", p.Subscriptions[i].Filter)
+		}
 		if r.Replay {
 			replay = append(replay, string(p.Subscriptions[i].Filter))
 		}

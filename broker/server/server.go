@@ -19,6 +19,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/godwit-mqtt/godwit/broker/auth"
 	"github.com/godwit-mqtt/godwit/broker/config"
 	"github.com/godwit-mqtt/godwit/broker/metrics"
@@ -47,6 +49,7 @@ type Server struct {
 	router        *router.Router
 	authenticator *auth.Authenticator
 	quotas        quotas
+	denials       *rate.Limiter
 	verifications atomic.Int32  // password checks that run or wait
 	verifying     chan struct{} // a place for each password check at a time
 	loops         []*loop
@@ -73,6 +76,7 @@ func New(o Options) (*Server, error) {
 		version:       o.Version,
 		started:       time.Now(),
 		authenticator: auth.NewAuthenticator(auth.Options{}),
+		denials:       newDenials(),
 		verifying:     make(chan struct{}, runtime.GOMAXPROCS(0)),
 		table:         make([]atomic.Pointer[conn], openFiles()),
 		ports:         map[string]*port{},

@@ -59,7 +59,8 @@ type BrokerSpec struct {
 	Image string `json:"image,omitempty"`
 
 	// Ports on which clients connect. Default: "mqtt" on 1883 without TLS, and
-	// "mqtts" on 8883 with TLS where spec.tls is set.
+	// "mqtts" on 8883 with TLS where spec.tls is set. To add, move or remove one
+	// replaces the pod; its limits change while it runs.
 	// Example: [{name: mqtts, port: 8883, tls: {}}].
 	// +optional
 	// +listType=map

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the local cluster and the end-to-end tests use. Quick when all
-# of them are there. Services that a package brings are not started, nor enabled for the next boot.
+# Installs the Debian packages that the tests and the local cluster use. Quick when all of them are
+# there. Services that a package brings are not started, nor enabled for the next boot.
 set -euo pipefail
 
 packages=(
+  gcc libc6-dev                                  # cgo, which Go's race detector is linked by
   containerd runc containernetworking-plugins   # the node's runtime and network
   iproute2 nftables iptables conntrack kmod      # its addresses, and what kube-proxy and CNI drive
   util-linux mount                               # what the kubelet mounts volumes with

@@ -100,7 +100,7 @@ func start(options Options) (*Env, error) {
 	}
 	cfg, err := e.env.Start()
 	if err != nil {
-		return nil, fmt.Errorf("start the API server: %w", err)
+		return nil, errors.Join(fmt.Errorf("start the API server: %w", err), e.env.Stop())
 	}
 	cfg.QPS, cfg.Burst = 500, 1000
 	if err := e.prepare(cfg, options); err != nil {

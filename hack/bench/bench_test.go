@@ -20,7 +20,7 @@ func buildRelay(t *testing.T) string {
 	t.Helper()
 	cc, err := exec.LookPath("cc")
 	if err != nil {
-		t.Skip("there is no C compiler")
+		t.Fatal("the relay needs a C compiler: apt-get install gcc libc6-dev")
 	}
 	path := filepath.Join(t.TempDir(), "relay")
 	if out, err := exec.Command(cc, "-O2", "-Wall", "-Wextra", "-Werror", "-o", path, "relay/relay.c").CombinedOutput(); err != nil {

@@ -50,8 +50,8 @@ type Store interface {
 	// Health returns how the store is. It does not wait.
 	Health() Health
 
-	// Close waits for the commits under way, unless the store has failed, and
-	// releases the store.
+	// Close waits for the commits under way, unless the disk is full or has
+	// failed, and releases the store.
 	Close() error
 }
 
@@ -118,16 +118,16 @@ type Will struct {
 type Batch struct {
 	// Ended sessions are removed with all that is kept of them. They are applied
 	// first.
-	Ended []Ended
+	Ended []uint64
 	// Sessions are created or replaced; what else is kept of them stays.
 	Sessions []Session
-	// Deliveries are added. Those of one message stand together, and the message
-	// is stored once.
+	// Deliveries are added, each Seq of a session once. Those of one message stand
+	// together, and the message, which has an ID, is stored once.
 	Deliveries []Delivery
 	// Sent are QoS 2 deliveries that have a packet identifier from now on, or
 	// come to the next step with it. They are applied after Deliveries.
 	Sent []Sent
-	// Done deliveries are removed; one that is not known is passed over.
+	// Done deliveries are removed, each once.
 	Done []Done
 	// Retained messages replace the one of their topic; an empty payload only
 	// removes it [MQTT-3.3.1-6].
@@ -136,28 +136,25 @@ type Batch struct {
 	Received, Released []Identifier
 }
 
-// Ended names a session that has ended.
-type Ended struct {
-	ID       uint64
-	ClientID string
-}
-
 // Delivery is a message that waits for a session.
 type Delivery struct {
 	Session uint64
 	*session.Delivery
 }
 
-// Sent is the exchange of a delivery of QoS 2 that has begun.
+// Sent is the exchange of a delivery of QoS 2 that has begun, with the ID of its
+// message; that is 0 where Load tells of one that is Released.
 type Sent struct {
-	Session, Seq uint64
-	ID           uint16
+	Session, Seq, Message uint64
+	// ID is the packet identifier.
+	ID uint16
 	// Released: PUBREC was received, and only the identifier matters from here
 	// on [MQTT-4.3.3-6]. The message is not kept any more.
 	Released bool
 }
 
-// Done names a delivery that is complete, with the ID of its message.
+// Done names a delivery that is complete, with the ID of its message, which does
+// not matter where a Sent was Released.
 type Done struct {
 	Session, Seq, Message uint64
 }

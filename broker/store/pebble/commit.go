@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"encoding/binary"
 	"slices"
 	"time"
 
@@ -135,7 +136,12 @@ func (s *Store) apply(g *group) {
 			s.writer.write()
 		}
 	}
+	if len(g.ends) > 0 {
+		s.last++
+		must(s.writer.batch.Set(keyLast, binary.BigEndian.AppendUint64(nil, s.last), nil))
+	}
 	s.writer.write()
+	s.written.Store(s.last)
 }
 
 // putGroup hands those who wait for an applied group on to the reporter.
@@ -193,7 +199,11 @@ func (s *Store) reportApplied() {
 }
 
 // sync makes durable what was applied.
-func (s *Store) sync() { must(s.db.LogData(nil, pebble.Sync)) }
+func (s *Store) sync() {
+	last := s.written.Load()
+	must(s.db.LogData(nil, pebble.Sync))
+	s.durable.Store(last)
+}
 
 // report tells those whom the reporter has taken over that their commits are
 // durable; or, with an error, all who wait that theirs never will be. Only one

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -17,22 +19,19 @@ import (
 // goes on half way, where a write fails. A disk answers for it:
 //
 //   - Where it is full a write waits until there is space, and goes on where it
-//     stopped.
+//     stopped. That holds between serve and stopWaiting.
 //   - Any other failure is told to fail, and the call never returns: what is in
 //     the files is not known any more, so the database must not write again. Nor
 //     does any later call that would change something. A sync that fails is of
 //     this kind whatever the reason: a second one may succeed without having
 //     written anything.
-//
-// That holds between serve and the end of the store. Before, while the database
-// opens, errors are returned.
 type disk struct {
 	vfs.FS
 	log   *slog.Logger
 	fail  func(error)
 	retry time.Duration // between attempts to write to a full disk
 
-	serving atomic.Bool
+	patient atomic.Bool // to wait for space
 	halted  atomic.Bool
 	waiting atomic.Int32  // calls that wait for space
 	closing chan struct{} // closed by stopWaiting
@@ -45,11 +44,14 @@ func newDisk(fs vfs.FS, log *slog.Logger, fail func(error)) *disk {
 	return &disk{FS: fs, log: log, fail: fail, retry: retryFull, closing: make(chan struct{})}
 }
 
-// serve begins to answer as the type says.
-func (d *disk) serve() { d.serving.Store(true) }
+// serve begins to wait for space.
+func (d *disk) serve() { d.patient.Store(true) }
 
 // stopWaiting makes a full disk a failure. It is called once.
-func (d *disk) stopWaiting() { close(d.closing) }
+func (d *disk) stopWaiting() {
+	d.patient.Store(false)
+	close(d.closing)
+}
 
 // halt lets nothing be changed any more.
 func (d *disk) halt() { d.halted.Store(true) }
@@ -75,32 +77,31 @@ func isFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
-// try does what needs space until it succeeds.
-func (d *disk) try(what func() error) error {
-	for waits := false; ; {
+// try does what needs space to a file until it succeeds.
+func (d *disk) try(op, name string, what func() error) error {
+	for waits := false; ; waits = true {
 		d.pass()
 		err := what()
 		if waits && !isFull(err) {
 			d.found()
 		}
-		if err == nil || !d.serving.Load() {
-			return err
+		switch {
+		case err == nil:
+			return nil
+		case !isFull(err) || !d.patient.Load():
+			d.broken(op, name, err)
 		}
-		if !isFull(err) || !d.wait(err, waits) {
-			d.broken(err)
-		}
-		waits = true
+		d.wait(err, waits)
 	}
 }
 
-// once does what must not be done again after a failure.
-func (d *disk) once(what func() error) error {
+// once does what must not be done to a file again after a failure.
+func (d *disk) once(op, name string, what func() error) error {
 	d.pass()
-	err := what()
-	if err != nil && d.serving.Load() {
-		d.broken(err)
+	if err := what(); err != nil {
+		d.broken(op, name, err)
 	}
-	return err
+	return nil
 }
 
 // pass keeps the caller where nothing may be changed any more.
@@ -111,14 +112,17 @@ func (d *disk) pass() {
 }
 
 // broken reports a failure and does not return.
-func (d *disk) broken(err error) {
-	d.fail(err)
+func (d *disk) broken(op, name string, err error) {
+	if path, ok := errors.AsType[*os.PathError](err); ok { // which would say it again
+		err = path.Err
+	}
+	d.fail(fmt.Errorf("%s %s: %w", op, name, err))
 	d.halt()
 	d.pass()
 }
 
-// wait waits before the next attempt. It reports false where the store closes.
-func (d *disk) wait(err error, again bool) bool {
+// wait waits before the next attempt.
+func (d *disk) wait(err error, again bool) {
 	if !again && d.waiting.Add(1) == 1 {
 		d.log.Error("the disk is full; commits wait for space", "error", err)
 	}
@@ -126,9 +130,7 @@ func (d *disk) wait(err error, again bool) bool {
 	defer t.Stop()
 	select {
 	case <-d.closing:
-		return false
 	case <-t.C:
-		return true
 	}
 }
 
@@ -138,27 +140,49 @@ func (d *disk) found() {
 	}
 }
 
-func (d *disk) open(open func() (vfs.File, error)) (f vfs.File, err error) {
-	err = d.try(func() error {
+func (d *disk) open(op, name string, open func() (vfs.File, error)) (f vfs.File, err error) {
+	err = d.try(op, name, func() error {
 		f, err = open()
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &file{f, d}, nil
+	return &file{f, d, name}, nil
 }
 
-func (d *disk) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return d.open(func() (vfs.File, error) { return d.FS.Create(name, c) })
+// Create creates a file. A marker, which says by its name which manifest counts,
+// is on disk by then, and before it the manifest: the database removes the
+// marker before it at once, and syncs the directory only then. A file system may
+// keep the one change of a directory without the other.
+func (d *disk) Create(name string, c vfs.DiskWriteCategory) (f vfs.File, err error) {
+	create := func() (vfs.File, error) { return d.FS.Create(name, c) }
+	if !strings.HasPrefix(d.PathBase(name), "marker.") {
+		return d.open("create", name, create)
+	}
+	if err := d.syncDir(d.PathDir(name)); err != nil {
+		return nil, err
+	}
+	if f, err = d.open("create", name, create); err != nil {
+		return nil, err
+	}
+	return f, d.syncDir(d.PathDir(name))
+}
+
+func (d *disk) syncDir(name string) error {
+	dir, err := d.OpenDir(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 func (d *disk) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
-	return d.open(func() (vfs.File, error) { return d.FS.OpenReadWrite(name, c, o...) })
+	return d.open("open", name, func() (vfs.File, error) { return d.FS.OpenReadWrite(name, c, o...) })
 }
 
 func (d *disk) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return d.open(func() (vfs.File, error) { return d.FS.ReuseForWrite(from, to, c) })
+	return d.open("reuse", from, func() (vfs.File, error) { return d.FS.ReuseForWrite(from, to, c) })
 }
 
 // OpenDir opens a directory, which is done to sync it.
@@ -167,15 +191,15 @@ func (d *disk) OpenDir(name string) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &file{f, d}, nil
+	return &file{f, d, name}, nil
 }
 
 func (d *disk) Link(from, to string) error {
-	return d.try(func() error { return d.FS.Link(from, to) })
+	return d.try("link", from, func() error { return d.FS.Link(from, to) })
 }
 
 func (d *disk) Rename(from, to string) error {
-	return d.try(func() error { return d.FS.Rename(from, to) })
+	return d.try("rename", from, func() error { return d.FS.Rename(from, to) })
 }
 
 // Remove may fail: what was not removed is found at the next start.
@@ -223,10 +247,11 @@ func (d *disk) Unwrap() vfs.FS { return d.FS }
 type file struct {
 	vfs.File
 	disk *disk
+	name string
 }
 
 func (f *file) Write(p []byte) (n int, err error) {
-	err = f.disk.try(func() error {
+	err = f.disk.try("write", f.name, func() error {
 		m, err := f.File.Write(p[n:])
 		n += m
 		return err
@@ -235,7 +260,7 @@ func (f *file) Write(p []byte) (n int, err error) {
 }
 
 func (f *file) WriteAt(p []byte, off int64) (n int, err error) {
-	err = f.disk.try(func() error {
+	err = f.disk.try("write", f.name, func() error {
 		m, err := f.File.WriteAt(p[n:], off+int64(n))
 		n += m
 		return err
@@ -250,12 +275,12 @@ func (f *file) Preallocate(offset, length int64) error {
 	return nil
 }
 
-func (f *file) Sync() error { return f.disk.once(f.File.Sync) }
+func (f *file) Sync() error { return f.disk.once("sync", f.name, f.File.Sync) }
 
-func (f *file) SyncData() error { return f.disk.once(f.File.SyncData) }
+func (f *file) SyncData() error { return f.disk.once("sync", f.name, f.File.SyncData) }
 
 func (f *file) SyncTo(length int64) (full bool, err error) {
-	err = f.disk.once(func() error {
+	err = f.disk.once("sync", f.name, func() error {
 		full, err = f.File.SyncTo(length)
 		return err
 	})

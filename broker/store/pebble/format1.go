@@ -84,12 +84,18 @@ func (c *conversion) add(b *store.Batch) {
 	}
 }
 
+// leaveOut goes on behind a record that cannot be read, and that is removed with
+// all of format 1.
+func (c *conversion) leaveOut(lost string, attributes ...any) error {
+	c.store.leaveOut(lost, attributes...)
+	return nil
+}
+
 // message keeps a message of several deliveries as it is, under its number.
 func (c *conversion) message(key, value []byte) error {
 	var p packet.Publish
 	if _, err := parseMessage(value, &p); err != nil || len(key) != 9 {
-		c.store.leaveOut("a message, for all sessions that it waits for")
-		return nil
+		return c.leaveOut("a message, for all sessions that it waits for")
 	}
 	id := binary.BigEndian.Uint64(key[1:])
 	c.lastID = max(c.lastID, id)
@@ -101,8 +107,7 @@ func (c *conversion) message(key, value []byte) error {
 func (c *conversion) part(key, value []byte) error {
 	end := bytes.IndexByte(key, 0)
 	if end < 0 || end+1 >= len(key) {
-		c.store.leaveOut("nothing: no session has such a key")
-		return nil
+		return c.leaveOut("nothing: no session has such a key")
 	}
 	clientID, part, rest := string(key[1:end]), key[end+1], key[end+2:]
 	if !c.begun || clientID != c.clientID {
@@ -115,7 +120,7 @@ func (c *conversion) part(key, value []byte) error {
 	case part == partDelivery1 && len(rest) == 8:
 		return c.delivery(binary.BigEndian.Uint64(rest), value)
 	default:
-		c.store.leaveOut("nothing: no part of a session has such a key", "client", clientID)
+		return c.leaveOut("nothing: no part of a session has such a key", "client", clientID)
 	}
 	return nil
 }
@@ -137,15 +142,14 @@ func (c *conversion) delivery(seq uint64, value []byte) error {
 	d, id, err := decodeDelivery1(value)
 	switch {
 	case err == nil && id == 0:
-		d.Message.ID = c.nextID()
+		d.ID = c.nextID()
 	case err == nil:
 		if d.Message, err = c.store.message(numberKey(nil, prefixMessage1, id), id); d.Message == nil && err == nil {
 			err = errCorrupt
 		}
 	}
 	if errors.Is(err, errCorrupt) {
-		c.store.leaveOut("a message that waits for a session", "client", c.clientID, "number", seq)
-		return nil
+		return c.leaveOut("a message that waits for a session", "client", c.clientID, "number", seq)
 	}
 	if err != nil {
 		return err
@@ -158,8 +162,7 @@ func (c *conversion) delivery(seq uint64, value []byte) error {
 func (c *conversion) retained(key, value []byte) error {
 	m, err := decodeMessage(value, 0)
 	if err != nil {
-		c.store.leaveOut("a retained message", "topic", string(key[1:]))
-		return nil
+		return c.leaveOut("a retained message", "topic", string(key[1:]))
 	}
 	c.add(&store.Batch{Retained: []*session.Message{m}})
 	return nil

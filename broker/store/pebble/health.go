@@ -36,7 +36,9 @@ func (s *Store) Health() store.Health {
 func (s *Store) trouble() error {
 	select {
 	case <-s.failed:
-		return s.failure()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.unusable()
 	default:
 	}
 	if s.disk.full() {
@@ -54,6 +56,7 @@ func (s *Store) watch() {
 	defer tick.Stop()
 	for {
 		s.look()
+		s.mark()
 		select {
 		case <-tick.C:
 		case <-s.closing:
@@ -68,7 +71,9 @@ func (s *Store) look() {
 	if u, err := s.disk.GetDiskUsage(s.options.Dir); err == nil {
 		s.space.seen(u.AvailBytes, u.TotalBytes)
 	}
-	s.space.used.Store(int64(s.db.Metrics().DiskSpaceUsage()))
+	m := s.db.Metrics()
+	used := m.DiskSpaceUsage() - m.WAL.PhysicalSize + max(m.WAL.PhysicalSize, m.WAL.Size) // the log that is written to
+	s.space.used.Store(int64(used))
 }
 
 // seen judges how much is free. What is nearly full stays so until twice as much

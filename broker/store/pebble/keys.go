@@ -8,7 +8,7 @@ const (
 	prefixMessage  = 'b'
 	prefixSession  = 'c'
 	prefixPart     = 'd'
-	prefixRetained = 'r'
+	prefixRetained = 'e'
 
 	partReceived = 1
 	partSent     = 2
@@ -16,6 +16,7 @@ const (
 )
 
 var (
+	keyLast    = []byte("\x00last")
 	keyNumbers = []byte("\x00numbers")
 	keyVersion = []byte("\x00version")
 )

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -32,7 +33,12 @@ func (s *Store) open() (err error) {
 // of it counts: the database would begin anew.
 func checkFiles(fs vfs.FS, dir string) error {
 	names, err := fs.List(dir)
-	if err != nil || slices.ContainsFunc(names, isManifest) { // it is made if it is not there
+	switch {
+	case errors.Is(err, os.ErrNotExist): // it is made
+		return nil
+	case err != nil:
+		return err
+	case slices.ContainsFunc(names, isManifest):
 		return nil
 	}
 	for _, name := range names {
@@ -48,13 +54,17 @@ func isManifest(name string) bool { return strings.HasPrefix(name, "marker.manif
 
 // database returns the options of the database.
 func (s *Store) database() *pebble.Options {
-	return &pebble.Options{
+	o := &pebble.Options{
 		FS:                 s.disk,
 		Logger:             logger{s},
 		EventListener:      s.events(),
 		FormatMajorVersion: pebble.FormatNewest,
 		MemTableSize:       32 << 20,
 	}
+	if s.options.tune != nil {
+		s.options.tune(o)
+	}
+	return o
 }
 
 // prepare checks the format of the store, and reserves numbers.
@@ -82,6 +92,12 @@ func (s *Store) prepare() error {
 	}
 	s.lastID.Store(last)
 	s.reserve()
+	if s.last, err = s.number(keyLast, 8); err != nil {
+		return fmt.Errorf("read the last commit of the store: %w", err)
+	}
+	if err := s.checkMark(); err != nil {
+		return err
+	}
 	must(s.writer.batch.Set(keyVersion, binary.BigEndian.AppendUint32(nil, formatVersion), nil))
 	s.writer.write()
 	return s.db.LogData(nil, pebble.Sync)

@@ -107,7 +107,7 @@ func (s *Store) beginRead() error {
 		return nil
 	case <-s.failed:
 		s.readers.Done()
-		return s.failure()
+		return fmt.Errorf("read store: %w", s.failure())
 	}
 }
 

@@ -28,6 +28,8 @@ type Options struct {
 	Logger    *slog.Logger
 	// FS to be used in place of the operating system's; nil is that one.
 	FS vfs.FS
+
+	tune func(*pebble.Options) // of tests
 }
 
 // Store is a store.Store on disk. One process at a time may open a directory.
@@ -38,7 +40,11 @@ type Store struct {
 	writer  *writer // of Load, and then of the committer
 
 	lastID   atomic.Uint64
-	reserved uint64 // of the committer; see reserve
+	reserved uint64        // of the committer; see reserve
+	last     uint64        // group, of the committer
+	written  atomic.Uint64 // last, once it is applied
+	durable  atomic.Uint64 // what written was before the last sync
+	marked   uint64        // durable when it was written down; see mark
 	damaged  atomic.Int64
 	space    space
 
@@ -140,11 +146,11 @@ func (s *Store) fail(err error) {
 	if s.cause != nil {
 		return
 	}
-	s.cause = fmt.Errorf("the store has failed, and takes nothing until the broker starts again: %w", err)
+	s.cause = err
 	s.disk.halt()
 	close(s.failed)
 	s.options.Logger.Error("the store has failed; the broker has to be started again", "error", err)
-	go s.report(s.cause)
+	go s.report(s.unusable())
 }
 
 // failure returns why the store has failed.
@@ -156,10 +162,13 @@ func (s *Store) failure() error {
 
 // unusable returns why nothing is taken. mu is held.
 func (s *Store) unusable() error {
-	if s.closed {
+	switch {
+	case s.cause != nil:
+		return fmt.Errorf("the store has failed, and takes nothing until the broker starts again: %w", s.cause)
+	case s.closed:
 		return store.ErrClosed
 	}
-	return s.cause
+	return nil
 }
 
 // Close implements store.Store.
@@ -180,6 +189,7 @@ func (s *Store) Close() error {
 		if err := s.failure(); err != nil {
 			return err
 		}
+		s.mark()
 		return errors.Join(s.writer.batch.Close(), s.db.Close())
 	})
 	s.disk.halt()

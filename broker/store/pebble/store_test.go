@@ -33,3 +33,13 @@ func TestStore(t *testing.T) {
 		return func(t testing.TB) store.Store { return open(t, nil, dir) }
 	})
 }
+
+// openSmall opens a store that writes and merges tables soon.
+func openSmall(fs vfs.FS) (*pebble.Store, error) {
+	return pebble.Open(pebble.Small(pebble.Options{Dir: "store", FS: fs, Logger: slog.New(slog.DiscardHandler)}))
+}
+
+// openQuietly opens a store that may not be.
+func openQuietly(fs vfs.FS) (*pebble.Store, error) {
+	return pebble.Open(pebble.Options{Dir: "store", FS: fs, Logger: slog.New(slog.DiscardHandler)})
+}

@@ -88,7 +88,7 @@ func unattended(t *testing.T, p *place) {
 	p.reopen(t)
 	p.st.Commit(begin(1), nil)
 	p.st.Commit(waits(1, 1, 2), nil)
-	p.st.Commit(done(1, 1), nil)
+	p.st.Commit(done(1), nil)
 	wantSeqs(t, p.reopen(t), 1, 2)
 }
 

@@ -31,23 +31,29 @@ type Content struct {
 	current uint64
 }
 
+// NewContent returns the content of an empty store.
+func NewContent() *Content {
+	return &Content{
+		Sessions: map[uint64]store.Session{},
+		Received: map[uint64][]uint16{}, Sent: map[uint64][]store.Sent{}, Waiting: map[uint64][]session.Waiting{},
+		Stubs:      map[string]store.Retained{},
+		Deliveries: map[uint64][]*session.Delivery{}, Retained: map[string]*session.Message{},
+	}
+}
+
 // Read loads st and reads the bodies of all that it tells.
 func Read(t testing.TB, st store.Store) *Content {
 	t.Helper()
-	c, err := read(st)
+	c, err := TryRead(st)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-func read(st store.Store) (*Content, error) {
-	c := &Content{
-		Sessions: map[uint64]store.Session{},
-		Received: map[uint64][]uint16{}, Sent: map[uint64][]store.Sent{}, Waiting: map[uint64][]session.Waiting{},
-		Stubs:      map[string]store.Retained{},
-		Deliveries: map[uint64][]*session.Delivery{}, Retained: map[string]*session.Message{},
-	}
+// TryRead is Read of a store that may be damaged.
+func TryRead(st store.Store) (*Content, error) {
+	c := NewContent()
 	if err := st.Load(c); err != nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}

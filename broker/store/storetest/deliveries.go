@@ -136,16 +136,16 @@ func waitingStubs(t *testing.T, p *place) {
 }
 
 func doneDelivery(t *testing.T, p *place) {
-	c := p.after(t, begin(1), waits(1, 1, 2, 3), done(1, 2))
+	c := p.after(t, begin(1), waits(1, 1, 2, 3), done(2))
 	wantSeqs(t, c, 1, 1, 3)
-	wantSeqs(t, p.after(t, done(1, 1, 3)), 1)
+	wantSeqs(t, p.after(t, done(1, 3)), 1)
 }
 
 func doneAtOnce(t *testing.T, p *place) {
 	both, large := message(100, "both"), message(101, strings.Repeat("x", 5000))
 	b := &store.Batch{
 		Deliveries: append(waits(1, 4).Deliveries, wait(1, 5, both), wait(2, 5, both), wait(1, 6, large)),
-		Done:       append(done(1, 4, 1).Done, store.Done{Session: 1, Seq: 5, Message: 100}, store.Done{Session: 1, Seq: 6, Message: 101}),
+		Done:       append(done(4, 1).Done, store.Done{Session: 1, Seq: 5, Message: 100}, store.Done{Session: 1, Seq: 6, Message: 101}),
 	}
 	c := p.after(t, begin(1, 2), waits(1, 1, 2), b)
 	wantSeqs(t, c, 1, 2)
@@ -245,7 +245,7 @@ func readOwnCommits(t *testing.T, p *place) {
 	for seq := uint64(1); seq < 200; seq++ {
 		p.st.Commit(waits(1, seq+1), nil)
 		wantRead(t, p.st, 1, seq, 10, 1000, seq, seq+1)
-		p.st.Commit(done(1, seq), nil)
+		p.st.Commit(done(seq), nil)
 		wantRead(t, p.st, 1, 0, 10, 1000, seq+1)
 		p.st.Commit(retain("t", fmt.Sprint(seq)), nil)
 		if ms, err := p.st.Retained([]string{"t"}); err != nil || string(ms[0].Payload) != fmt.Sprint(seq) {
@@ -303,29 +303,31 @@ func refilledQueue(t *testing.T, p *place) {
 		}
 		wantRead(t, p.st, 1, first, 2, 1000, first, first+1)
 		for s := first; s < seq; s++ {
-			p.st.Commit(done(1, s), nil)
+			p.st.Commit(done(s), nil)
 		}
 		wantRead(t, p.st, 1, seq, 2, 1000, seq)
-		Commit(t, p.st, done(1, seq))
+		Commit(t, p.st, done(seq))
 	}
 	wantSeqs(t, p.reopen(t), 1)
 }
 
 func numbersAnew(t *testing.T, p *place) {
 	last := uint64(0)
+	next := func() uint64 {
+		id := p.st.NextID()
+		if id <= last {
+			t.Fatalf("number %d behind %d", id, last)
+		}
+		last = id
+		return id
+	}
 	for range 4 {
 		p.reopen(t)
 		for range 3 {
-			id := p.st.NextID()
-			if id <= last {
-				t.Fatalf("number %d behind %d", id, last)
-			}
-			last = id
-			b := begin(id)
-			b.Deliveries = []store.Delivery{wait(id, 1, message(p.st.NextID(), "x"))}
+			b := begin(next())
+			b.Deliveries = []store.Delivery{wait(b.Sessions[0].ID, 1, message(next(), "x"))}
 			Commit(t, p.st, b)
-			last = b.Deliveries[0].ID
-			Commit(t, p.st, &store.Batch{Ended: []uint64{id}})
+			Commit(t, p.st, &store.Batch{Ended: []uint64{b.Sessions[0].ID}})
 		}
 	}
 }

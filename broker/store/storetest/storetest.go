@@ -112,10 +112,11 @@ func waits(id uint64, seqs ...uint64) *store.Batch {
 	return b
 }
 
-func done(id uint64, seqs ...uint64) *store.Batch {
+// done removes messages of waits from session 1.
+func done(seqs ...uint64) *store.Batch {
 	b := &store.Batch{}
 	for _, seq := range seqs {
-		b.Done = append(b.Done, store.Done{Session: id, Seq: seq, Message: id<<48 | seq})
+		b.Done = append(b.Done, store.Done{Session: 1, Seq: seq, Message: 1<<48 | seq})
 	}
 	return b
 }

@@ -20,9 +20,13 @@ func (w Waiting) Expired(now time.Time) bool {
 
 // Waiting returns what is to be known of d while only a store has its body.
 func (d *Delivery) Waiting() Waiting {
-	w := Waiting{Seq: d.Seq, Message: d.Message.ID, Size: uint32(d.Size())}
-	if !d.Expires.IsZero() {
-		w.Expires = uint32(min(max(d.Expires.Add(time.Second-1).Unix(), 1), 1<<32-1))
+	return Waiting{Seq: d.Seq, Message: d.ID, Size: uint32(d.Size()), Expires: Seconds(d.Expires)}
+}
+
+// Seconds returns t in seconds since 1970, rounded up; 0 for the zero time.
+func Seconds(t time.Time) uint32 {
+	if t.IsZero() {
+		return 0
 	}
-	return w
+	return uint32(min(max(t.Add(time.Second-1).Unix(), 1), 1<<32-1))
 }

@@ -23,6 +23,7 @@ const (
 	PublishReceivedQoS0 // + 1, + 2 for the other qualities of service
 	PublishReceivedQoS1
 	PublishReceivedQoS2
+	PublishRefused
 	PublishSentQoS0 // + 1, + 2 for the other qualities of service
 	PublishSentQoS1
 	PublishSentQoS2
@@ -31,6 +32,7 @@ const (
 	DroppedTooLarge
 	DroppedExpired
 	DroppedUnauthorized
+	DroppedLost
 	ConnectionsAccepted
 	ConnectionsRefused
 	ConnectionsClosed
@@ -44,6 +46,7 @@ type Counts [counters]uint64
 // Gauges are read when somebody asks.
 type Gauges struct {
 	Connections, Sessions, Subscriptions, Retained, RetainedBytes func() float64
+	StoredMessages, StoreHealthy, StoreDamaged, StoreBytes        func() float64
 }
 
 // Metrics holds the totals of one broker. It is a prometheus.Collector.

@@ -53,7 +53,8 @@ type Server struct {
 	verifications atomic.Int32  // password checks that run or wait
 	verifying     chan struct{} // a place for each password check at a time
 	loops         []*loop
-	turn          int // the loop that got the last connection; owned by the first loop
+	turn          int  // the loop that got the last connection; owned by the first loop
+	refusing      bool // the store takes nothing new, as far as is known; owned by keepTime
 
 	config atomic.Pointer[config.Config] // defaulted
 	access atomic.Pointer[auth.Snapshot]
@@ -94,6 +95,7 @@ func New(o Options) (*Server, error) {
 	if err := s.openLoops(); err != nil {
 		return nil, err
 	}
+	s.watchStore()
 	s.metrics.SetGauges(s.gauges())
 	if err := s.applyListeners(o.Config.Settings.Listeners); err != nil {
 		s.closePorts()
@@ -144,11 +146,15 @@ func (s *Server) routerLimits() router.Limits {
 
 func (s *Server) gauges() metrics.Gauges {
 	return metrics.Gauges{
-		Connections:   func() float64 { return float64(s.router.Connected()) },
-		Sessions:      func() float64 { return float64(s.router.Sessions()) },
-		Subscriptions: func() float64 { return float64(s.router.Subscriptions()) },
-		Retained:      func() float64 { n, _ := s.router.Retained(); return float64(n) },
-		RetainedBytes: func() float64 { _, n := s.router.Retained(); return float64(n) },
+		Connections:    func() float64 { return float64(s.router.Connected()) },
+		Sessions:       func() float64 { return float64(s.router.Sessions()) },
+		Subscriptions:  func() float64 { return float64(s.router.Subscriptions()) },
+		Retained:       func() float64 { n, _ := s.router.Retained(); return float64(n) },
+		RetainedBytes:  func() float64 { _, n := s.router.Retained(); return float64(n) },
+		StoredMessages: func() float64 { return float64(s.router.Listed()) },
+		StoreHealthy:   s.storeHealthy,
+		StoreDamaged:   func() float64 { return float64(s.store.Health().Damaged) },
+		StoreBytes:     func() float64 { return float64(s.store.Health().Disk) },
 	}
 }
 
@@ -170,6 +176,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	for _, l := range s.loops {
 		l.halt()
 	}
+	s.router.Close()
 	if err := s.store.Close(); err != nil {
 		return fmt.Errorf("close store: %w", err)
 	}
@@ -186,6 +193,7 @@ func (s *Server) keepTime(ctx context.Context) {
 			return
 		case <-second.C:
 		}
+		s.watchStore()
 		for _, l := range s.loops {
 			l.post(l.tick)
 		}

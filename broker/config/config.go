@@ -229,6 +229,9 @@ type Rule struct {
 	// Retain says whether an Allow rule grants retained publishes; empty is
 	// Allow.
 	Retain Effect `json:"retain,omitempty"`
+	// Index of the rule in its source, where rules before it are left out of the
+	// policy; 0: that in the policy.
+	Index int `json:"index,omitempty"`
 }
 
 // Duration is a time.Duration that reads and writes as "1h30m".

@@ -229,6 +229,7 @@ func (r *Rule) validate(p problems) {
 	}
 	validateQoS(p.at(".maxQoS"), r.MaxQoS)
 	validateEnum(p.at(".retain"), r.Retain, "", Allow, Deny)
+	validateCount(p.at(".index"), r.Index)
 }
 
 // validateTopic checks a topic filter of a rule, in which %u and %c stand for

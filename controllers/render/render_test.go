@@ -407,4 +407,7 @@ func TestAMistakeInAnACLOpensNothing(t *testing.T) {
 	if access := string(out.Access); !strings.Contains(access, "secret/#") || strings.Contains(access, "open/#") {
 		t.Errorf("access: %s", access)
 	}
+	if r := accessOf(t, out).Policies[0].Rules[0]; r.Index != 1 {
+		t.Errorf("the second rule of the source is called rule %d", r.Index)
+	}
 }

@@ -75,7 +75,8 @@ func TestPublish(t *testing.T) {
 		{"hash includes all below", []config.Rule{allow("p", "a/#")}, "a/b/c", any},
 		{"hash does not cover $", []config.Rule{allow("p", "#")}, "$SYS/a", no},
 		{"plus does not cover $", []config.Rule{allow("p", "+/a")}, "$SYS/a", no},
-		{"$ by name", []config.Rule{allow("p", "$SYS/#")}, "$SYS/a", any},
+		{"$ by name", []config.Rule{allow("p", "$x/#")}, "$x/a", any},
+		{"$SYS is the broker's own", []config.Rule{allow("p", "$SYS/#")}, "$SYS/a", no},
 		{"$ below the first level is nothing special", []config.Rule{allow("p", "a/+")}, "a/$b", any},
 		{"Deny after Allow", []config.Rule{allow("p", "a/#"), deny("p", "a/b")}, "a/b", no},
 		{"Deny before Allow", []config.Rule{deny("p", "a/#"), allow("p", "a/b")}, "a/b", no},
@@ -393,6 +394,7 @@ func TestExplain(t *testing.T) {
 			Overruled: []RuleMatch{match(0, "a/#", config.Allow)},
 		}},
 		{"default", a.ExplainPublish("nothing"), Explanation{Default: true}},
+		{"reserved", a.ExplainPublish("$SYS/x"), Explanation{Reserved: true}},
 		{"in part", a.ExplainSubscribe("a/+/x"), Explanation{
 			PublishDecision: all,
 			Rules:           []RuleMatch{match(0, "a/#", config.Allow)},

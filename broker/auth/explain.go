@@ -14,6 +14,9 @@ type Explanation struct {
 
 	// Default says that no rule matches, so that the default effect decided.
 	Default bool
+	// Reserved says that only the broker publishes to the topic, whatever the rules
+	// say.
+	Reserved bool
 	// Rules that decided, in the order of the configuration: the Deny rules that
 	// match, or if there is none the Allow rules that do.
 	Rules []RuleMatch
@@ -45,6 +48,9 @@ func (m RuleMatch) Permits(qos byte, retain bool) bool {
 
 // ExplainPublish explains what Publish decides on the topic name.
 func (a *ACL) ExplainPublish(topic string) Explanation {
+	if isReserved(topic) {
+		return Explanation{Reserved: true}
+	}
 	q, found := a.tracingQuery()
 	q.ask(&a.snapshot.publish, []byte(topic))
 	return a.explain(q, *found)

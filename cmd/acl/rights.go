@@ -6,6 +6,7 @@ package acl
 import (
 	"fmt"
 	"slices"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -44,9 +45,10 @@ type Rights struct {
 // New renders and compiles the objects. Credentials are taken on trust: whether
 // a Secret is there has no influence on what its user may do.
 func New(o Objects) (*Rights, error) {
+	hash := sync.OnceValues(func() (string, error) { return password.Hash([]byte(anyPassword)) })
 	in := render.Input{
 		Broker: o.Broker, ACLs: o.ACLs, Namespaces: o.Namespaces,
-		Passwords: render.NewPasswords(password.Verify, password.Hash, password.Validate),
+		Passwords: render.NewPasswords(password.Verify, func([]byte) (string, error) { return hash() }, password.Validate),
 	}
 	in.Users, in.Secrets = trusted(o.Users)
 	out, err := render.Render(in)
@@ -67,12 +69,14 @@ func New(o Objects) (*Rights, error) {
 	return r, nil
 }
 
-// anyHash stands for the hash of a password. Nobody logs in by it here.
-const anyHash = "$2a$10$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"
+// anyPassword stands for every password. Nobody logs in here.
+const anyPassword = "any"
 
-// trusted returns the users with credentials that are there, and their Secrets.
+// trusted returns the users with credentials that are there, and the Secrets of
+// these.
 func trusted(users []v1alpha1.MQTTUser) ([]v1alpha1.MQTTUser, map[types.NamespacedName]*corev1.Secret) {
-	secret := &corev1.Secret{Data: map[string][]byte{v1alpha1.PasswordHashKey: []byte(anyHash)}}
+	const name, key = "credentials", "password"
+	secret := &corev1.Secret{Data: map[string][]byte{key: []byte(anyPassword)}}
 	secrets := map[types.NamespacedName]*corev1.Secret{}
 	users = slices.Clone(users)
 	for i := range users {
@@ -82,9 +86,8 @@ func trusted(users []v1alpha1.MQTTUser) ([]v1alpha1.MQTTUser, map[types.Namespac
 		case a.Certificate != nil:
 			u.Spec.Authentication = v1alpha1.UserAuthentication{X509: &v1alpha1.X509Authentication{CommonName: u.Username()}}
 		default:
-			const name = "credentials"
 			u.Spec.Authentication = v1alpha1.UserAuthentication{Password: &v1alpha1.PasswordAuthentication{
-				SecretRef: v1alpha1.SecretKeyRef{Name: name, Key: v1alpha1.PasswordHashKey},
+				SecretRef: v1alpha1.SecretKeyRef{Name: name, Key: key},
 			}}
 			secrets[types.NamespacedName{Namespace: u.Namespace, Name: name}] = secret
 		}

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/godwit-mqtt/godwit/broker/listener"
 	"github.com/godwit-mqtt/godwit/broker/metrics"
@@ -183,12 +182,12 @@ func (c *conn) writeOut(w *router.Worker) {
 	}
 	c.measure()
 	if c.fin && !c.blocked {
-		_ = syscall.Shutdown(c.fd, syscall.SHUT_WR)
+		shutdownSocket(c.fd)
 	}
 }
 
 func (c *conn) writeSocket(w *router.Worker, o *outbound) {
-	var space [32]syscall.Iovec
+	var space [32]vector
 	for o.size > 0 {
 		n, err := writeSocket(c.fd, o.vectors(space[:0]))
 		if err != nil {

@@ -114,7 +114,7 @@ func TestACLAnswersAsTheBrokerDoes(t *testing.T) {
 				reason = answerOf(c)
 			}
 			want := 0
-			if reason >= packet.ReasonUnspecifiedError {
+			if reason.IsError() {
 				want = 1
 			}
 			args := []string{"acl", "can-i", tc.action, tc.topic, "--as", tc.user, "--qos", "1", "-f", r.dir}

@@ -80,6 +80,7 @@ func newRootCommand() *cobra.Command {
 		newBenchCommand(),
 		newPasswdCommand(),
 		newACLCommand(),
+		newImportCommand(),
 	)
 	return root
 }

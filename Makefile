@@ -78,3 +78,4 @@ clean: ## Remove what was built here, and the state of `make run`.
 -include hack/cluster.mk
 -include hack/e2e.mk
 -include hack/bench.mk
+-include hack/torture.mk

@@ -152,6 +152,7 @@ func (r *run) perform(ctx context.Context) error {
 	if !r.observer.look(ctx) {
 		return errors.New("the retained messages cannot be read")
 	}
+	r.observer.client.Drop()
 	return r.broker.end(syscall.SIGTERM)
 }
 

@@ -254,7 +254,7 @@ func (s *subscriber) settle(ctx context.Context, restarted <-chan struct{}) {
 
 // quiet waits until nothing comes. It is false where the connection ends before.
 func (s *subscriber) quiet(ctx context.Context) bool {
-	const enough = 5
+	const enough = 10
 	for silent := 0; silent < enough; silent++ {
 		before := s.got.Load()
 		if s.client.Ping(ctx) != nil {

@@ -14,7 +14,7 @@ func (s *Stream) Looked(found, lowest int) {
 		h.report(Foreign, h.now(), false, "retained is message %d of %s on %s, which was never sent", found, s.Publisher, s.Topic)
 	case found > 0 && found < lowest:
 		h.report(Retained, s.messages[lowest-1].acked, false, "%s was found retained at %v; message %d was acknowledged", s.name(found), round(h.now()), lowest)
-	case found == 0 && lowest > 0 && !s.clearedFrom(lowest):
+	case found == 0 && s.owed(lowest):
 		h.report(Retained, s.messages[lowest-1].acked, false, "nothing was found retained on %s at %v; message %d was acknowledged", s.Topic, round(h.now()), lowest)
 	}
 }
@@ -32,6 +32,15 @@ func (s *Stream) Lowest() int {
 	}
 	return 0
 }
+
+// Owed reports whether something has to be retained, by what Lowest returned.
+func (s *Stream) Owed(lowest int) bool {
+	s.history.mu.Lock()
+	defer s.history.mu.Unlock()
+	return s.owed(lowest)
+}
+
+func (s *Stream) owed(lowest int) bool { return lowest > 0 && !s.clearedFrom(lowest) }
 
 // clearedFrom reports whether the message with a number, or a later one, clears
 // the topic.

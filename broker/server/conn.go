@@ -349,8 +349,11 @@ func (c *conn) sayGoodBye(reason packet.ReasonCode, why string) {
 		p.Properties.ReasonString = []byte(why)
 		p.Properties.Set(packet.PropReasonString)
 	}
-	if !c.fits(p.Size(c.version)) { // [MQTT-3.14.2-3]
-		p.Properties.Unset(packet.PropReasonString)
+	c.server.refer(&p.Properties, reason)
+	for _, dispensable := range [...]packet.PropertyID{packet.PropReasonString, packet.PropServerReference} {
+		if !c.fits(p.Size(c.version)) { // [MQTT-3.14.2-3]
+			p.Properties.Unset(dispensable)
+		}
 	}
 	if c.fits(p.Size(c.version)) {
 		c.loop.reply = p.Append(c.loop.reply[:0], c.version)

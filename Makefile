@@ -38,6 +38,14 @@ test: ## Run all tests with the race detector; the operator's against a real kub
 	assets=$${KUBEBUILDER_ASSETS:-$$($(TOOL) envtest)}; \
 	KUBEBUILDER_ASSETS=$$assets go test -race $(TEST_ARGS) $(PACKAGES)
 
+.PHONY: portable
+portable: ## Check the engine as it runs on other systems than Linux, and that all compiles there.
+	go vet -tags portable ./broker/server
+	go test $(TEST_ARGS) -tags portable ./broker/conformance
+	go test $(TEST_ARGS) -tags portable -run 'Listener|TLS|WebSocket|SlowConsumer|Stop|OutrunsItsSubscriber' ./broker/server
+	CGO_ENABLED=0 GOOS=darwin go vet ./...
+	CGO_ENABLED=0 GOOS=windows go vet . ./cmd/... ./broker/...
+
 .PHONY: fmt
 fmt: ## Format the code.
 	$$($(TOOL) golangci-lint) fmt
@@ -70,3 +78,4 @@ clean: ## Remove what was built here, and the state of `make run`.
 -include hack/cluster.mk
 -include hack/e2e.mk
 -include hack/bench.mk
+-include hack/torture.mk

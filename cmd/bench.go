@@ -39,24 +39,32 @@ func newBenchCommand() *cobra.Command {
 		Long: `Put load on an MQTT broker, and measure throughput, latency and losses.
 
 Scenarios:
-  pub       publishers, and nobody who listens; latency is that of acknowledgements
+  pub       publishers, and nobody who listens
   sub       subscribers to what another "godwit bench pub" publishes
   pair      publishers, each with a subscriber of its own
   fanin     many publishers to one subscriber, by a wildcard
   fanout    one publisher to many subscribers
   wildcard  many wildcard filters, one of which matches each message
   idle      connections with a subscription each, and no messages
+  retained  --messages are retained, each in a topic of its own, and then read by
+            a wildcard
+  offline   --messages wait for sessions that are away, and then come back
 
 Without --rate each publisher keeps --window messages on their way: that finds
 the highest throughput, and the latency is that of a broker under full load. With
 --rate messages are due at fixed times whatever the broker does, and latency
-counts from then: a broker that stalls cannot hide the messages that waited.
+counts from then: a broker that stalls cannot hide the messages that waited. In
+QoS 1 and 2 the time until the broker has acknowledged is a result of its own.
+With --persistent that is the time until the message is safe, if the broker
+promises as much.
 
 The result says where this program, and not the broker, was the limit.`,
 		Example: `  godwit bench pair --qos 1
   godwit bench pair --qos 1 --rate 10000 --duration 1m
+  godwit bench pair --qos 1 --persistent --rate 10000
   godwit bench fanout --subscribers 1000 --url mqtts://broker.example:8883 --ca ca.crt
-  godwit bench idle --connections 10000 --connect-rate 2000 --json`,
+  godwit bench idle --connections 10000 --connect-rate 2000 --json
+  godwit bench offline --messages 100000`,
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: scenarioNames(),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -89,10 +97,12 @@ func (f *benchFlags) registerLoad(c *cobra.Command) {
 	flags.IntVarP(&o.Size, "size", "s", bench.DefaultSize, "bytes of a payload")
 	flags.StringVarP(&o.Topic, "topic", "t", "", "topic to publish to, %i is the publisher's number; with wildcard what topics begin with, with sub the filter")
 	flags.IntVar(&o.Filters, "filters", bench.DefaultFilters, "filters of the scenario wildcard")
+	flags.IntVar(&o.Messages, "messages", 0, fmt.Sprintf("messages that retained and offline store (default %d)", bench.DefaultMessages))
 	flags.BoolVar(&o.Retain, "retain", false, "publish retained messages")
 	flags.DurationVarP(&o.Duration, "duration", "d", 10*time.Second, "time to measure")
 	flags.DurationVar(&o.WarmUp, "warm-up", time.Second, "time to send before measuring")
-	flags.IntVar(&o.BrokerPID, "broker-pid", 0, "process of a broker on this machine, whose CPU time and memory to report")
+	flags.IntVar(&o.BrokerPID, "broker-pid", 0, "process of a broker on this machine, whose CPU time, memory and writes to disk to report")
+	flags.StringVar(&o.BrokerDir, "broker-dir", "", "directory of its data, whose size retained and offline report")
 	flags.BoolVar(&f.json, "json", false, "print the result as JSON")
 	flags.BoolVar(&f.quiet, "quiet", false, "show no progress; there is none either where standard error is no terminal")
 }
@@ -107,6 +117,7 @@ func (f *benchFlags) registerClient(c *cobra.Command) {
 	flags.StringVar(&f.passFile, "password-file", "", "file that holds the password, - is standard input")
 	flags.StringVar(&o.ClientIDPrefix, "client-id", "", `client identifiers are this and "p0", "s0", ... (default a new one each time)`)
 	flags.DurationVar(&o.KeepAlive, "keep-alive", bench.DefaultKeepAlive, "keep alive of the connections; 0 turns it off")
+	flags.BoolVar(&o.Persistent, "persistent", false, "sessions of subscribers outlive their connections, and are ended after the run")
 	flags.StringVar(&f.ca, "ca", "", "file of certificates to trust instead of the system's")
 	flags.StringVar(&f.cert, "cert", "", "file of the client's certificate")
 	flags.StringVar(&f.key, "key", "", "file of the client's key")

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -46,6 +47,22 @@ func TestBenchPrintsJSON(t *testing.T) {
 	}
 	if stderr != "" {
 		t.Errorf("progress without a terminal: %s", stderr)
+	}
+}
+
+func TestBenchMeasuresWhatIsStored(t *testing.T) {
+	b := brokertest.Start(t)
+	stdout, _, err := runBench(t, "", "offline", "-u", "mqtt://"+b.Addr(brokertest.Plain).String(), "--messages", "30", "--json",
+		"--broker-pid", strconv.Itoa(os.Getpid()), "--broker-dir", b.Dir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var result bench.Result
+	if err := json.Unmarshal([]byte(stdout), &result); err != nil {
+		t.Fatalf("%v in %s", err, stdout)
+	}
+	if x := result.Backlog; x == nil || x.Store.Messages != 30 || x.Read.Messages != 30 || result.AckLatency.Count != 30 {
+		t.Errorf("%+v", result)
 	}
 }
 
@@ -94,6 +111,8 @@ func TestBenchExplainsWrongFlags(t *testing.T) {
 		"--password-file":        {"pair", "--password-file", empty + "-not"},
 		"none of the others can": {"pair", "--password", "a", "--password-file", empty},
 		"QoS 3":                  {"pair", "-q", "3"},
+		"could persist":          {"pub", "--persistent"},
+		"to 1000000":             {"retained", "--messages", "3"},
 		"use mqtt":               {"pair", "-u", "localhost"},
 	} {
 		if _, _, err := runBench(t, "", args...); err == nil || !strings.Contains(err.Error(), want) {

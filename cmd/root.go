@@ -4,7 +4,9 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -19,17 +21,44 @@ import (
 // version is set by the linker.
 var version string
 
+// exitStatus is the error of a command that ends the process with a status of its
+// own. Where err is nil, everything is said.
+type exitStatus struct {
+	code int
+	err  error
+}
+
+func (e *exitStatus) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit status %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitStatus) Unwrap() error { return e.err }
+
 // Execute runs the command that the arguments name, and ends the process with
-// status 1 if it fails.
+// status 1 if it fails and does not say otherwise.
 func Execute() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// The first signal asks for an orderly end, a second one does not ask.
 	context.AfterFunc(ctx, stop)
 	if err := newRootCommand().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "godwit:", indent(err))
-		os.Exit(1)
+		os.Exit(report(os.Stderr, err))
 	}
+}
+
+// report tells of the error of a command, and returns the status of the process.
+func report(w io.Writer, err error) int {
+	status, ok := errors.AsType[*exitStatus](err)
+	if !ok {
+		status = &exitStatus{1, err}
+	}
+	if status.err != nil {
+		fmt.Fprintln(w, "godwit:", indent(status.err))
+	}
+	return status.code
 }
 
 func newRootCommand() *cobra.Command {
@@ -50,6 +79,8 @@ func newRootCommand() *cobra.Command {
 		newDevCommand(logs),
 		newBenchCommand(),
 		newPasswdCommand(),
+		newACLCommand(),
+		newImportCommand(),
 	)
 	return root
 }

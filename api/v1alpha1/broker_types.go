@@ -487,6 +487,18 @@ type MQTT struct {
 	// +kubebuilder:default="10s"
 	// +kubebuilder:validation:XValidation:rule="duration(self) == duration('0s') || duration(self) >= duration('1s')",message="sysInterval is 1s or more, or 0s to turn $SYS off"
 	SysInterval *metav1.Duration `json:"sysInterval,omitempty"`
+
+	// Where clients of MQTT 5 may have responses sent to: what a client is told in
+	// CONNACK as Response Information, if it asks for it, to build the response
+	// topics of its requests from. %u and %c stand for one whole level, the
+	// username and the client identifier; a client that has none, or one with '/',
+	// '+' or '#' in it, is told nothing. It grants no right: TopicACLs have to
+	// allow the client to subscribe there, and others to publish. Default: none.
+	// Example: responses/%c.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[^+#[:cntrl:]]*$') && self.split('/').all(l, l == '%u' || l == '%c' || !l.matches('%[uc]'))",message="responseInformation is the beginning of a topic name, without wildcards, in which %u and %c are whole levels, as in responses/%c"
+	ResponseInformation string `json:"responseInformation,omitempty"`
 }
 
 // Retained bounds the retained messages.
@@ -582,6 +594,17 @@ type Drain struct {
 	// +kubebuilder:default="60s"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('1h')",message="timeout lies between 1s and 1h"
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
+
+	// Where clients of MQTT 5 may go meanwhile: one address, or several with a
+	// space between them, for a client to choose from. They are disconnected with
+	// reason code 0x9C (Use another server) and this as the Server Reference; it is
+	// up to a client to follow it, and its session stays with this Broker.
+	// Default: none, and reason code 0x8B (Server shutting down).
+	// Example: "edge-b.example.com:8883".
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([!-~]+( [!-~]+)*)?$')",message="serverReference is an address such as edge-b.example.com:8883, or several with one space between them"
+	ServerReference string `json:"serverReference,omitempty"`
 }
 
 // PodDisruptionBudget says how many pods must stay.

@@ -57,11 +57,20 @@ func (d PublishDecision) Permits(qos byte, retain bool) bool {
 	return d.Allowed && qos <= d.MaxQoS
 }
 
-// Publish decides on messages to the topic name, which must be valid.
+// Publish decides on messages to the topic name, which must be valid. Topics that
+// the broker publishes itself are its own, whatever the rules say [MQTT-4.7.2-1].
 func (a *ACL) Publish(topic []byte) PublishDecision {
+	if isReserved(topic) {
+		return PublishDecision{}
+	}
 	q := a.query()
 	q.ask(&a.snapshot.publish, topic)
 	return a.decide(q.verdict).publish()
+}
+
+func isReserved[T string | []byte](name T) bool {
+	const own = "$SYS/"
+	return len(name) >= len(own) && string(name[:len(own)]) == own
 }
 
 func (v verdict) publish() PublishDecision {

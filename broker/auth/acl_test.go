@@ -75,7 +75,8 @@ func TestPublish(t *testing.T) {
 		{"hash includes all below", []config.Rule{allow("p", "a/#")}, "a/b/c", any},
 		{"hash does not cover $", []config.Rule{allow("p", "#")}, "$SYS/a", no},
 		{"plus does not cover $", []config.Rule{allow("p", "+/a")}, "$SYS/a", no},
-		{"$ by name", []config.Rule{allow("p", "$SYS/#")}, "$SYS/a", any},
+		{"$ by name", []config.Rule{allow("p", "$x/#")}, "$x/a", any},
+		{"$SYS is the broker's own", []config.Rule{allow("p", "$SYS/#")}, "$SYS/a", no},
 		{"$ below the first level is nothing special", []config.Rule{allow("p", "a/+")}, "a/$b", any},
 		{"Deny after Allow", []config.Rule{allow("p", "a/#"), deny("p", "a/b")}, "a/b", no},
 		{"Deny before Allow", []config.Rule{deny("p", "a/#"), allow("p", "a/b")}, "a/b", no},
@@ -375,7 +376,11 @@ func TestExplain(t *testing.T) {
 	a := rulesFor(t,
 		allow("*", "x", "a/#"), deny("*", "a/secret"), deny("s", "a/%u/x"), allow("s", "$share/g/w"), deny("s", "$share/g/a/q"))
 	match := func(rule int, topic string, effect config.Effect) RuleMatch {
-		return RuleMatch{Policy: "iot/all", Rule: rule, Topic: topic, Effect: effect}
+		m := RuleMatch{Policy: "iot/all", Rule: rule, Topic: topic, Effect: effect}
+		if effect == config.Allow {
+			m.MaxQoS, m.Retain = 2, true
+		}
+		return m
 	}
 	all := PublishDecision{Allowed: true, Retain: true, MaxQoS: 2, MaxQoSRetained: 2}
 	for _, tc := range []struct {
@@ -389,6 +394,7 @@ func TestExplain(t *testing.T) {
 			Overruled: []RuleMatch{match(0, "a/#", config.Allow)},
 		}},
 		{"default", a.ExplainPublish("nothing"), Explanation{Default: true}},
+		{"reserved", a.ExplainPublish("$SYS/x"), Explanation{Reserved: true}},
 		{"in part", a.ExplainSubscribe("a/+/x"), Explanation{
 			PublishDecision: all,
 			Rules:           []RuleMatch{match(0, "a/#", config.Allow)},
@@ -400,11 +406,36 @@ func TestExplain(t *testing.T) {
 			Withheld:        []RuleMatch{match(1, "a/secret", config.Deny), match(4, "$share/g/a/q", config.Deny)},
 		}},
 		{"shared", a.ExplainSubscribe("$share/g/w"), Explanation{PublishDecision: all, Rules: []RuleMatch{match(3, "$share/g/w", config.Allow)}}},
+		{"more than a rule", a.ExplainSubscribe("+"), Explanation{
+			Default: true, Partial: []RuleMatch{match(0, "x", config.Allow), match(0, "a/#", config.Allow)},
+		}},
 		{"invalid", a.ExplainSubscribe("a#"), Explanation{}},
 	} {
 		if !reflect.DeepEqual(tc.got, tc.want) {
 			t.Errorf("%s: %+v, want %+v", tc.name, tc.got, tc.want)
 		}
+	}
+}
+
+func TestExplainNamesTheRuleAsItsSourceCountsIt(t *testing.T) {
+	second := deny("p", "a")
+	second.Index = 4 // of the source, whose rules 1 to 3 were left out
+	e := rulesFor(t, withoutRetain(withQoS(allow("p", "a"), 1)), second).ExplainPublish("a")
+	if len(e.Rules) != 1 || e.Rules[0].Rule != 4 {
+		t.Errorf("rules = %+v, want rule 4", e.Rules)
+	}
+	allowed := e.Overruled[0]
+	for _, tc := range []struct {
+		qos    byte
+		retain bool
+		want   bool
+	}{{0, false, true}, {1, false, true}, {2, false, false}, {0, true, false}} {
+		if got := allowed.Permits(tc.qos, tc.retain); got != tc.want {
+			t.Errorf("%+v.Permits(%d, %t) = %t", allowed, tc.qos, tc.retain, got)
+		}
+	}
+	if e.Rules[0].Permits(0, false) {
+		t.Error("a Deny rule permits")
 	}
 }
 

@@ -20,7 +20,7 @@
 // choice, and must not open $SYS.
 //
 // A PUBLISH is allowed where one Allow rule permits it as a whole: topic,
-// quality of service and retain flag.
+// quality of service and retain flag. Nobody publishes below $SYS/ but the broker.
 //
 // A SUBSCRIBE is granted where one Allow rule covers every topic that its filter
 // can match, up to the highest quality of service of such rules. A Deny rule

@@ -14,6 +14,9 @@ type Explanation struct {
 
 	// Default says that no rule matches, so that the default effect decided.
 	Default bool
+	// Reserved says that only the broker publishes to the topic, whatever the rules
+	// say.
+	Reserved bool
 	// Rules that decided, in the order of the configuration: the Deny rules that
 	// match, or if there is none the Allow rules that do.
 	Rules []RuleMatch
@@ -22,18 +25,32 @@ type Explanation struct {
 	// Withheld are the Deny rules that a granted subscription overlaps with in
 	// part: messages on their topics are not delivered.
 	Withheld []RuleMatch
+	// Partial are the Allow rules that overlap with a subscription that no rule
+	// covers: it is refused, and a narrower one would not be.
+	Partial []RuleMatch
 }
 
 // RuleMatch is one topic filter of one rule.
 type RuleMatch struct {
 	Policy string // its Source
-	Rule   int    // index into the policy's Rules
+	Rule   int    // index into the rules of the source
 	Topic  string // as the rule spells it
 	Effect config.Effect
+	MaxQoS byte // that an Allow rule grants
+	Retain bool // whether an Allow rule grants retained messages
+}
+
+// Permits reports whether the rule by itself allows to publish a message with
+// this quality of service and retain flag on its topics.
+func (m RuleMatch) Permits(qos byte, retain bool) bool {
+	return m.Effect == config.Allow && qos <= m.MaxQoS && (m.Retain || !retain)
 }
 
 // ExplainPublish explains what Publish decides on the topic name.
 func (a *ACL) ExplainPublish(topic string) Explanation {
+	if isReserved(topic) {
+		return Explanation{Reserved: true}
+	}
 	q, found := a.tracingQuery()
 	q.ask(&a.snapshot.publish, []byte(topic))
 	return a.explain(q, *found)
@@ -48,7 +65,9 @@ func (a *ACL) ExplainSubscribe(filter string) Explanation {
 	}
 	e := a.explain(q, *found)
 	if e.Allowed {
-		e.Withheld = a.withheldFrom(filter)
+		e.Withheld = a.overlapping(filter, config.Deny)
+	} else if e.Default {
+		e.Partial = a.overlapping(filter, config.Allow)
 	}
 	return e
 }
@@ -79,18 +98,23 @@ func (a *ACL) explain(q query, found []int32) Explanation {
 func (s *Snapshot) match(r ruleRef) RuleMatch {
 	p := &s.policies[r.policy]
 	rule := &p.Rules[r.rule]
-	return RuleMatch{Policy: p.Source, Rule: int(r.rule), Topic: rule.Topics[r.topic], Effect: rule.Effect}
+	g := grantOf(rule)
+	return RuleMatch{
+		Policy: p.Source, Rule: max(int(r.rule), rule.Index), Topic: rule.Topics[r.topic],
+		Effect: rule.Effect, MaxQoS: g.maxQoS, Retain: g.retain,
+	}
 }
 
-// withheldFrom looks at every rule: it is for people who ask, not for the
+// overlapping returns the rules on Subscribe that speak of some topic of the
+// subscription. It looks at every rule: it is for people who ask, not for the
 // broker.
-func (a *ACL) withheldFrom(filter string) (found []RuleMatch) {
+func (a *ACL) overlapping(filter string, effect config.Effect) (found []RuleMatch) {
 	group, rest, _, _ := topic.ParseShared(filter)
 	for _, ref := range a.snapshot.rules {
 		p := &a.snapshot.policies[ref.policy]
 		_, subscribe := actionsOf(&p.Rules[ref.rule])
 		m := a.snapshot.match(ref)
-		if m.Effect == config.Deny && subscribe && a.isOf(audiencesOf(p, int(ref.policy))) && a.overlaps(m.Topic, group, rest) {
+		if m.Effect == effect && subscribe && a.isOf(audiencesOf(p, int(ref.policy))) && a.overlaps(m.Topic, group, rest) {
 			found = append(found, m)
 		}
 	}

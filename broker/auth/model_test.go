@@ -74,6 +74,9 @@ func (o *oracle) expand(text string) (group, filter string, ok bool) {
 }
 
 func (o *oracle) publishes(name string, q byte, retain bool) bool {
+	if strings.HasPrefix(name, "$SYS/") {
+		return false
+	}
 	denied, allowed, matched := false, false, false
 	o.each(config.ActionPublish, func(r *config.Rule, group, filter string) {
 		switch {

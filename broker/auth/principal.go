@@ -50,6 +50,25 @@ func levelOf(identity string) string {
 	return identity
 }
 
+// Expand puts the levels that %u and %c stand for into a topic that has them as
+// whole levels. ok is false where one of them stands for nothing, as it never
+// matches a rule then.
+func (p Principal) Expand(template string) (name string, ok bool) {
+	levels := strings.Split(template, "/")
+	for i, level := range levels {
+		switch level {
+		case placeholderUser:
+			levels[i] = levelOf(p.Username)
+		case placeholderClient:
+			levels[i] = levelOf(p.ClientID)
+		}
+		if levels[i] == noLevel {
+			return "", false
+		}
+	}
+	return strings.Join(levels, "/"), true
+}
+
 // allowsClientID says whether the patterns, in which a trailing '*' stands for
 // any rest, admit the client identifier.
 func allowsClientID(patterns []string, id string) bool {

@@ -15,6 +15,7 @@ type client struct {
 	name    string // its client identifier
 	number  int    // among the publishers, or among the subscribers
 	filters []string
+	session session
 	*publisher
 	*subscriber
 
@@ -35,6 +36,21 @@ const (
 	closedDown       // by the broker, or for an error
 )
 
+// session is what a client asks for when it connects.
+type session int
+
+const (
+	transient session = iota // a new one, which ends with the connection
+	// A new one, which outlives the connection. MQTT 3.1.1 cannot ask for both,
+	// and takes up what a client of the same name may have left.
+	lasting
+	resumed // the one that a lasting one's client has left
+)
+
+// sessionExpiry is how long lasting sessions stay, in seconds, if the run does
+// not get to end them.
+const sessionExpiry = 3600
+
 // maxPerSubscribe bounds the filters of one SUBSCRIBE.
 const maxPerSubscribe = 32
 
@@ -42,9 +58,14 @@ const maxPerSubscribe = 32
 func (c *client) connected() {
 	o := &c.run.options
 	p := packet.Connect{
-		CleanStart: true, KeepAlive: uint16(o.KeepAlive.Seconds()), ClientID: []byte(c.name),
+		CleanStart: c.session == transient || c.session == lasting && o.Version >= packet.V5,
+		KeepAlive:  uint16(o.KeepAlive.Seconds()), ClientID: []byte(c.name),
 		HasUsername: o.Username != "", Username: []byte(expand(o.Username, c.number)),
 		HasPassword: o.Password != "", Password: []byte(expand(o.Password, c.number)),
+	}
+	if c.session != transient && o.Version >= packet.V5 {
+		p.Properties.SessionExpiry = sessionExpiry
+		p.Properties.Set(packet.PropSessionExpiry)
 	}
 	c.out = p.Append(c.out, o.Version)
 	c.link.flush(c)
@@ -133,6 +154,12 @@ func (c *client) handleConnack(body []byte) error {
 		return fmt.Errorf("the broker refused the connection of %s: %s", c.name, p.Reason)
 	}
 	c.run.connects.Record(c.run.now - c.opened)
+	switch {
+	case c.session == resumed && !p.SessionPresent:
+		return fmt.Errorf("the broker has not kept the session of %s", c.name)
+	case c.session == lasting:
+		c.run.lasting = append(c.run.lasting, c)
+	}
 	if c.publisher != nil && p.Properties.Has(packet.PropReceiveMaximum) {
 		c.receiveMaximum = int(p.Properties.ReceiveMaximum)
 	}
@@ -211,6 +238,7 @@ func (c *client) leave() {
 		c.out = (&packet.Disconnect{}).Append(c.out, c.run.options.Version)
 		c.link.flush(c)
 	}
+	c.run.left(c)
 	c.state = closedDown
 	c.link.close()
 }

@@ -15,5 +15,6 @@ type count struct {
 	refused      uint64 // acknowledged with a failure, in MQTT 5
 	lateSends    uint64 // the loop saw later than lateAfter that they were due
 	heldBack     uint64 // they had to wait for the broker when they were due
+	opened       uint64 // connections that took part
 	lostClients  uint64
 }

@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"bytes"
+	"compress/flate"
 	"testing"
 
 	"github.com/godwit-mqtt/godwit/broker/packet"
@@ -170,8 +172,8 @@ func TestTheBrokersReceiveMaximumBoundsTheWindow(t *testing.T) {
 	p.received((&packet.Ack{Type: packet.TypePubrec, ID: 1, Reason: packet.ReasonQuotaExceeded}).Append(nil, packet.V5))
 	p.received(packet.AppendAck(nil, packet.TypePubrec, 2))
 	p.received(packet.AppendAck(nil, packet.TypePubcomp, 2))
-	if p.inflight != 3 || r.count.refused != 1 || r.latency.Total() != 2 {
-		t.Errorf("%d in flight, %d refused, %d latencies", p.inflight, r.count.refused, r.latency.Total())
+	if p.inflight != 3 || r.count.refused != 1 || r.acks.Total() != 2 || r.messages().Unanswered != 3 {
+		t.Errorf("%d in flight, %d refused, %d latencies, %+v", p.inflight, r.count.refused, r.acks.Total(), r.messages())
 	}
 }
 
@@ -195,5 +197,34 @@ func TestMessagesThatWaitForTheBrokerAreHeldBack(t *testing.T) {
 	r.fill()
 	if p.sent != 3 || p.due != 2 || r.count.heldBack != 3 || r.count.lateSends != 1 {
 		t.Errorf("%d sent, %d due, %d held back, %d late", p.sent, p.due, r.count.heldBack, r.count.lateSends)
+	}
+}
+
+// What goes to disk must not look smaller than that of real payloads.
+func TestPayloadsThatLastCannotBeCompressed(t *testing.T) {
+	for name, o := range map[string]Options{
+		"persistent": {Scenario: Pair, Connections: 2, QoS: packet.QoS1, Persistent: true},
+		"offline":    {Scenario: Offline, Messages: 10},
+		"retained":   {Scenario: Retained, Messages: 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o.Size, o.Window = 1000, 100
+			r := newTestRun(t, o)
+			var packed bytes.Buffer
+			w, err := flate.NewWriter(&packed, flate.BestCompression)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range 100 {
+				p := r.publishers[i%2]
+				p.send(0)
+				_, _ = w.Write(p.out)
+				p.out = p.out[:0]
+			}
+			_ = w.Close()
+			if packed.Len() < 95000 {
+				t.Errorf("100 messages of 1000 bytes are compressed to %d", packed.Len())
+			}
+		})
 	}
 }

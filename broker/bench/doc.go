@@ -21,9 +21,17 @@
 // counts from then, so that a broker that stalls cannot hide the messages which
 // had to wait (coordinated omission).
 //
+// Retained and Offline send a number of messages in a closed loop that nobody
+// receives yet, and then let subscribers read them.
+//
 // # What is counted
 //
 // Each payload begins with a stamp: run, publisher, sequence number and time.
 // Every subscriber checks the sequence of every publisher that it hears, which
 // tells a loss from a duplicate and from a message that came late.
+//
+// # What is left
+//
+// Nothing: sessions that outlive their connections are taken over by clean ones,
+// and what Retained has stored is removed, also where a run is stopped.
 package bench

@@ -25,10 +25,12 @@ const (
 	FanOut    Scenario = "fanout"   // one publisher to many subscribers
 	Wildcard  Scenario = "wildcard" // many wildcard filters, one of which matches each message
 	Idle      Scenario = "idle"     // connections with a subscription each, and no messages
+	Retained  Scenario = "retained" // retained messages are stored, and then read by a wildcard
+	Offline   Scenario = "offline"  // messages wait for sessions that are away, and then come back
 )
 
 // Scenarios lists them in the order in which to explain them.
-var Scenarios = []Scenario{Publish, Subscribe, Pair, FanIn, FanOut, Wildcard, Idle}
+var Scenarios = []Scenario{Publish, Subscribe, Pair, FanIn, FanOut, Wildcard, Idle, Retained, Offline}
 
 // Options of a run. Zero takes the default, unless it says otherwise.
 type Options struct {
@@ -46,6 +48,10 @@ type Options struct {
 	// or subscriber. The default differs between runs.
 	ClientIDPrefix string
 	KeepAlive      time.Duration // whole seconds; zero turns it off
+	// Persistent gives subscribers sessions that outlive their connections, so
+	// that what waits for them in QoS 1 and 2 has to last. They are ended after
+	// the run.
+	Persistent bool
 
 	// Connections on each side that has many of them in the scenario.
 	Connections int
@@ -58,10 +64,13 @@ type Options struct {
 	// of the publisher; in Wildcard it is what topics begin with. In Subscribe
 	// it is the filter, and %i the number of the subscriber.
 	Topic   string
-	Filters int // of Wildcard, in total; even
-	QoS     packet.QoS
+	Filters int        // of Wildcard, in total; even
+	QoS     packet.QoS // in Retained and Offline 1 or 2
 	Retain  bool
 	Size    int // of a payload, in bytes
+	// Messages that all publishers together store in Retained and Offline, which
+	// have neither a Rate nor a Duration.
+	Messages int
 
 	// Rate of all publishers together, in messages a second; zero sends as fast
 	// as Window allows.
@@ -72,9 +81,12 @@ type Options struct {
 
 	// WarmUp and Duration of what is measured: zero is zero.
 	WarmUp, Duration time.Duration
-	// BrokerPID is a process of this machine whose CPU time and memory are
-	// reported; zero is none.
+	// BrokerPID is a process of this machine whose CPU time, memory and writes to
+	// disk are reported; zero is none.
 	BrokerPID int
+	// BrokerDir is a directory of this machine whose size Retained and Offline
+	// report; empty is none.
+	BrokerDir string
 }
 
 // shape is what a scenario looks like if the options do not say otherwise.
@@ -92,6 +104,8 @@ var shapes = map[Scenario]shape{
 	FanOut:    {publishers: 1, subscribers: 500, many: "s", topic: "bench/fanout/%i"},
 	Wildcard:  {publishers: 100, subscribers: 100, many: "ps", topic: "bench"},
 	Idle:      {subscribers: 1000, many: "s", topic: "bench/idle/%i"},
+	Retained:  {publishers: 10, subscribers: 1, many: "s", topic: "bench/retained"},
+	Offline:   {publishers: 10, subscribers: 1, many: "s", topic: "bench/offline/%i"},
 }
 
 // Defaults of the options.
@@ -99,6 +113,7 @@ const (
 	DefaultURL       = "mqtt://localhost:1883"
 	DefaultSize      = 64
 	DefaultFilters   = 20000
+	DefaultMessages  = 10000
 	DefaultKeepAlive = time.Minute
 	// DefaultWindow is that of a closed loop, DefaultRateWindow goes with a rate.
 	DefaultWindow     = 64
@@ -107,7 +122,7 @@ const (
 
 const (
 	maxWindow   = 65535 // there are no more packet identifiers
-	maxFilters  = 1e6   // as many as the digits of their names can tell apart
+	maxNumber   = 1e6   // filters or topics, as many as their digits can tell apart
 	maxTrackers = 1 << 24
 )
 
@@ -129,7 +144,12 @@ func (o *Options) complete() error {
 		setDefault(&o.Window, DefaultRateWindow)
 	}
 	setDefault(&o.Window, DefaultWindow)
-	return errors.Join(o.checkProtocol(), o.checkLoad(), o.checkTopics())
+	if o.stores() {
+		setDefault(&o.QoS, packet.QoS1) // what is not acknowledged is not known to be stored
+		setDefault(&o.Messages, DefaultMessages)
+		o.Retain = o.Scenario == Retained
+	}
+	return errors.Join(o.checkProtocol(), o.checkLoad(), o.checkStored(), o.checkTopics())
 }
 
 func (o *Options) completeConnections(s shape) error {
@@ -190,10 +210,24 @@ func (o *Options) checkLoad() error {
 		return errors.New("a rate is negative")
 	case o.Duration < 0 || o.WarmUp < 0:
 		return errors.New("a duration is negative")
-	case o.Filters < 2 || o.Filters > maxFilters || o.Filters%2 != 0:
-		return fmt.Errorf("%d filters: use an even number, at most %d", o.Filters, int(maxFilters))
+	case o.Filters < 2 || o.Filters > maxNumber || o.Filters%2 != 0:
+		return fmt.Errorf("%d filters: use an even number, at most %d", o.Filters, int(maxNumber))
 	case o.Scenario == Wildcard && o.Filters < o.Subscribers:
 		return fmt.Errorf("%d filters are too few for %d subscribers", o.Filters, o.Subscribers)
+	}
+	return nil
+}
+
+func (o *Options) checkStored() error {
+	switch {
+	case o.Persistent && o.Subscribers == 0:
+		return fmt.Errorf("scenario %s has no subscribers, whose sessions could persist", o.Scenario)
+	case !o.stores() && o.Messages != 0:
+		return fmt.Errorf("scenario %s sends as long as it is told to, and not a number of messages", o.Scenario)
+	case o.stores() && (o.Messages < o.Publishers || o.Messages > maxNumber):
+		return fmt.Errorf("%d messages: use %d, one for each publisher, to %d", o.Messages, o.Publishers, int(maxNumber))
+	case o.stores() && o.Rate > 0:
+		return fmt.Errorf("scenario %s stores as fast as it can: leave out the rate", o.Scenario)
 	}
 	return nil
 }
@@ -212,13 +246,19 @@ func (o *Options) checkTopics() error {
 	return nil
 }
 
-// shared says that all subscribers listen to all publishers.
-func (o *Options) shared() bool { return o.Scenario == FanIn || o.Scenario == FanOut }
+// shared says that all subscribers listen to all publishers, by a wildcard in
+// the place of %i.
+func (o *Options) shared() bool {
+	return o.Scenario == FanIn || o.Scenario == FanOut || o.Scenario == Offline
+}
+
+// stores says that messages are stored first and read afterwards.
+func (o *Options) stores() bool { return o.Scenario == Retained || o.Scenario == Offline }
 
 // copies is how many subscribers get each message.
 func (o *Options) copies() int {
 	switch {
-	case o.shared():
+	case o.shared() || o.stores():
 		return o.Subscribers
 	case o.Publishers > 0 && o.Subscribers > 0:
 		return 1

@@ -22,6 +22,8 @@ func TestOptionsFillInTheScenario(t *testing.T) {
 		"fan-out":               {Options{Scenario: FanOut, Connections: 20, Publishers: 4}, 4, 20, 20, DefaultWindow},
 		"wildcard with a rate":  {Options{Scenario: Wildcard, Rate: 5}, 100, 100, 1, DefaultRateWindow},
 		"idle":                  {Options{Scenario: Idle, Connections: 9}, 0, 9, 0, DefaultWindow},
+		"retained":              {Options{Scenario: Retained, Connections: 2}, 10, 2, 2, DefaultWindow},
+		"offline":               {Options{Scenario: Offline, Connections: 3, Publishers: 4}, 4, 3, 3, DefaultWindow},
 		"a window of their own": {Options{Scenario: Pair, Rate: 5, Window: 3}, 50, 50, 1, 3},
 	}
 	for name, test := range tests {
@@ -66,6 +68,11 @@ func TestOptionsRefuseWhatCannotBe(t *testing.T) {
 		"an odd number of filters":    {func(o *Options) { o.Filters = 3 }, "even"},
 		"fewer filters than clients":  {func(o *Options) { o.Scenario, o.Filters = Wildcard, 2 }, "too few"},
 		"a wildcard to publish to":    {func(o *Options) { o.Topic = "a/+" }, "wildcard"},
+		"nobody to persist":           {func(o *Options) { o.Scenario, o.Persistent = Publish, true }, "has no subscribers"},
+		"a number of messages":        {func(o *Options) { o.Messages = 5 }, "as long as it is told"},
+		"less than one for each":      {func(o *Options) { o.Scenario, o.Messages = Offline, 9 }, "use 10"},
+		"more than the digits tell":   {func(o *Options) { o.Scenario, o.Messages = Retained, 1e6+1 }, "to 1000000"},
+		"a rate of storing":           {func(o *Options) { o.Scenario, o.Rate = Retained, 5 }, "leave out the rate"},
 		"half a level in fan-in":      {func(o *Options) { o.Scenario, o.Topic = FanIn, "a/x%i" }, "level of its own"},
 	}
 	for name, test := range tests {

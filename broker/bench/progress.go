@@ -8,20 +8,20 @@ import (
 // Progress is how a run stands, and what happened since the last one.
 type Progress struct {
 	Elapsed   time.Duration // since Run was called
-	Phase     string        // "connect", "warm up", "measure" or "drain"
+	Phase     string        // one of the stages
 	Connected int
 	Clients   int
 
-	Sent, Received float64 // messages a second
-	P50, P99       time.Duration
-	Missing        uint64 // in total, and so is Lost
-	Lost           uint64 // connections
+	Sent, Received float64       // messages a second
+	P50, P99       time.Duration // of deliveries, or else of acknowledgements
+	Missing        uint64        // in total, and so is Lost
+	Lost           uint64        // connections
 }
 
 // String is a line for a terminal.
 func (p Progress) String() string {
 	s := fmt.Sprintf("%4.0fs %-8s %d/%d clients", p.Elapsed.Seconds(), p.Phase, p.Connected, p.Clients)
-	if p.Phase != "connect" {
+	if p.Phase != stageConnect {
 		s += fmt.Sprintf("  sent %s/s  received %s/s", short(p.Sent), short(p.Received))
 	}
 	if p.P99 > 0 {
@@ -62,31 +62,37 @@ func (r *run) progress() {
 		return
 	}
 	seconds := float64(r.now-t.at) / 1e9
-	recent := r.latency.Since(&t.latency)
+	timed := r.timed()
+	recent := timed.Since(&t.latency)
 	r.report(Progress{
-		Elapsed: time.Duration(r.now - r.clock.unix), Phase: r.phase(),
+		Elapsed: time.Duration(r.now - r.clock.unix), Phase: r.stage,
 		Connected: r.ready, Clients: len(r.clients),
 		Sent:     float64(r.count.sent-t.count.sent) / seconds,
 		Received: float64(r.count.received-t.count.received) / seconds,
 		P50:      rounded(recent.Quantile(.5)), P99: rounded(recent.Quantile(.99)),
 		Missing: r.count.missing, Lost: r.count.lostClients,
 	})
-	t.at, t.count, t.latency = r.now, r.count, r.latency
+	t.at, t.count, t.latency = r.now, r.count, *timed
 	t.next = r.now + oncePerTick
 }
 
-func (r *run) phase() string {
-	switch {
-	case r.from == never && !r.sending:
-		return "connect"
-	case r.from == never:
-		return "warm up"
-	case r.now < r.to:
-		return "measure"
-	default:
-		return "drain"
+// timed is the latency to show: of acknowledgements where deliveries have none.
+func (r *run) timed() *Histogram {
+	if len(r.publishers) > 0 && (r.copies == 0 || r.options.stores()) {
+		return &r.acks
 	}
+	return &r.latency
 }
+
+// The stages of a run.
+const (
+	stageConnect = "connect"
+	stageWarmUp  = "warm up"
+	stageMeasure = "measure"
+	stageDrain   = "drain"
+	stageStore   = "store"
+	stageRead    = "read"
+)
 
 // rounded keeps a duration readable.
 func rounded(ns int64) time.Duration {

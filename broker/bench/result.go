@@ -19,6 +19,7 @@ type Result struct {
 	Publishers  int        `json:"publishers"`
 	Subscribers int        `json:"subscribers"`
 	Window      int        `json:"window"`
+	Persistent  bool       `json:"persistent,omitempty"`
 	Rate        float64    `json:"rate,omitempty"` // asked for, in messages a second; zero is a closed loop
 	Seconds     float64    `json:"seconds"`        // that were measured
 
@@ -29,11 +30,14 @@ type Result struct {
 	SentPerSecond     float64 `json:"sentPerSecond"`
 	ReceivedPerSecond float64 `json:"receivedPerSecond"`
 	BytesPerSecond    float64 `json:"bytesPerSecond"`
-	// Latency of deliveries, or in the scenario pub of acknowledgements, from
-	// when a message was due at a fixed rate, and else from when it was sent.
-	Latency   Latency   `json:"latency"`
-	Generator Generator `json:"generator"`
-	Broker    *Broker   `json:"broker,omitempty"`
+	// Latency of deliveries, and AckLatency of the broker's PUBACK, in QoS 2 of
+	// its PUBCOMP: from when a message was due at a fixed rate, and else from when
+	// it was sent.
+	Latency    Latency   `json:"latency"`
+	AckLatency Latency   `json:"ackLatency"`
+	Backlog    *Backlog  `json:"backlog,omitempty"` // in Retained and Offline
+	Generator  Generator `json:"generator"`
+	Broker     *Broker   `json:"broker,omitempty"`
 	// Warnings say what the figures do not show, and why.
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -57,6 +61,7 @@ type Messages struct {
 	Duplicates uint64 `json:"duplicates"` // came again
 	Foreign    uint64 `json:"foreign"`    // not of this run, or for another subscriber
 	Refused    uint64 `json:"refused"`    // acknowledged with a failure
+	Unanswered uint64 `json:"unanswered"` // not acknowledged before the end
 }
 
 // Latency is a distribution, in microseconds.
@@ -89,17 +94,25 @@ type Broker struct {
 	CPUMicrosConnect   float64 `json:"cpuMicrosPerConnection"`
 	Resident           int64   `json:"residentBytes"`
 	BytesPerConnection float64 `json:"bytesPerConnection"` // by which it grew from the first to the last
+	Written            float64 `json:"writtenBytesPerMessage"`
 }
 
 // sample is what has been used up by a moment.
 type sample struct {
-	at             int64
-	count          count
-	process, loop  time.Duration
-	machine, idle  time.Duration
-	broker         time.Duration
-	brokerResident int64
-	brokerErr      error
+	at            int64
+	count         count
+	process, loop time.Duration
+	machine, idle time.Duration
+	broker        usage
+	brokerErr     error
+	directory     int64 // bytes
+}
+
+// usage is what a process has used up.
+type usage struct {
+	cpu      time.Duration
+	resident int64 // bytes of memory
+	written  int64 // bytes to disk, since it began
 }
 
 func (r *run) sample() sample {
@@ -107,13 +120,19 @@ func (r *run) sample() sample {
 	s.process, s.loop = ownCPU()
 	s.machine, s.idle = machineTime()
 	if pid := r.options.BrokerPID; pid != 0 {
-		s.broker, s.brokerResident, s.brokerErr = processUsage(pid)
+		s.broker, s.brokerErr = processUsage(pid)
+	}
+	if dir := r.options.BrokerDir; dir != "" {
+		s.directory = directorySize(dir)
 	}
 	return s
 }
 
 // samples are taken at the turns of a run.
-type samples struct{ start, connected, begin, end sample }
+type samples struct {
+	start, connected, begin, end sample
+	stored, settled, reading     sample // between begin and end, where messages are stored
+}
 
 func (r *run) result(s samples) *Result {
 	o := &r.options
@@ -121,13 +140,15 @@ func (r *run) result(s samples) *Result {
 	perSecond := func(from, to uint64) float64 { return ratio(float64(to-from), seconds) }
 	result := &Result{
 		Scenario: o.Scenario, URL: o.URL, Version: o.Version.String(), QoS: o.QoS, Size: o.Size,
-		Publishers: o.Publishers, Subscribers: o.Subscribers, Window: o.Window, Rate: o.Rate, Seconds: seconds,
+		Publishers: o.Publishers, Subscribers: o.Subscribers, Window: o.Window, Persistent: o.Persistent, Rate: o.Rate, Seconds: seconds,
 		Connections:       r.connections(s),
 		Messages:          r.messages(),
 		SentPerSecond:     perSecond(s.begin.count.sent, s.end.count.sent),
 		ReceivedPerSecond: perSecond(s.begin.count.received, s.end.count.received),
 		BytesPerSecond:    perSecond(s.begin.count.bytes, s.end.count.bytes),
 		Latency:           latency(&r.latency),
+		AckLatency:        latency(&r.acks),
+		Backlog:           r.backlog(s),
 		Generator:         r.generator(s),
 		Broker:            r.broker(s),
 	}
@@ -137,10 +158,10 @@ func (r *run) result(s samples) *Result {
 
 func (r *run) connections(s samples) Connections {
 	c := Connections{
-		Opened: len(r.clients), Seconds: float64(s.connected.at-s.start.at) / 1e9,
+		Opened: int(s.end.count.opened), Seconds: float64(s.connected.at-s.start.at) / 1e9,
 		Lost: r.count.lostClients, Latency: latency(&r.connects),
 	}
-	c.PerSecond = ratio(float64(c.Opened), c.Seconds)
+	c.PerSecond = ratio(float64(s.connected.count.opened), c.Seconds)
 	return c
 }
 
@@ -152,6 +173,9 @@ func (r *run) messages() Messages {
 	}
 	if r.options.Scenario == Subscribe { // who sends how much is not known here
 		m.Expected, m.Lost = n.delivered+n.missing, n.missing
+	}
+	for _, c := range r.publishers {
+		m.Unanswered += uint64(c.inflight)
 	}
 	return m
 }
@@ -197,14 +221,15 @@ func (r *run) broker(s samples) *Broker {
 	if r.options.BrokerPID == 0 || s.end.brokerErr != nil || s.start.brokerErr != nil {
 		return nil
 	}
-	clients := float64(len(r.clients))
-	cpu := float64(s.end.broker - s.begin.broker)
+	clients := float64(s.connected.count.opened)
+	cpu := float64(s.end.broker.cpu - s.begin.broker.cpu)
 	return &Broker{
-		PID: r.options.BrokerPID, Resident: s.end.brokerResident,
+		PID: r.options.BrokerPID, Resident: s.end.broker.resident,
 		CPUPercent:         100 * ratio(cpu, float64(s.end.at-s.begin.at)),
 		CPUMicros:          ratio(cpu/1e3, s.messages()),
-		CPUMicrosConnect:   float64(s.connected.broker-s.start.broker) / 1e3 / clients,
-		BytesPerConnection: float64(s.begin.brokerResident-s.start.brokerResident) / clients,
+		CPUMicrosConnect:   float64((s.connected.broker.cpu - s.start.broker.cpu).Microseconds()) / clients,
+		BytesPerConnection: float64(s.begin.broker.resident-s.start.broker.resident) / clients,
+		Written:            ratio(float64(s.end.broker.written-s.begin.broker.written), s.messages()),
 	}
 }
 

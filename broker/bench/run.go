@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -21,12 +22,15 @@ type run struct {
 	network   network
 	report    func(Progress)
 
-	clients    []*client // subscribers before publishers
-	publishers []*client
-	ready      int
-	opening    int
-	err        error // why the first connection was lost
+	clients     []*client // all of them, subscribers before publishers
+	subscribers []*client
+	publishers  []*client
+	lasting     []*client // whose sessions are to be ended
+	ready       int
+	opening     int
+	err         error // why the first connection was lost
 
+	stage    string // of Progress
 	sending  bool
 	schedule schedule
 	touched  []*client // publishers that may have something to send
@@ -35,7 +39,8 @@ type run struct {
 
 	now      int64
 	count    count
-	latency  Histogram
+	latency  Histogram // of deliveries
+	acks     Histogram // of acknowledgements
 	connects Histogram
 	lag      Histogram // of the loop behind its schedule
 	from, to int64     // the messages whose latency counts were sent between
@@ -50,9 +55,7 @@ const (
 	stall       = int64(time.Second)            // without a delivery: what is on its way is written off
 	drainFor    = int64(2 * time.Second)        // without a delivery: nothing more will come
 	goodbye     = int64(50 * time.Millisecond)
-	setupStall  = int64(20 * time.Second) // without a new connection: give up
 	lateAfter   = int64(time.Millisecond) // of a send
-	maxOpening  = 64                      // connections that are being opened at a time
 	never       = int64(1<<63 - 1)
 	oncePerTick = int64(time.Second) // of progress
 )
@@ -61,8 +64,10 @@ const (
 // progress, if that is not nil, about once a second; the call holds up the loop.
 //
 // When ctx ends while messages are sent or connections held, Run stops early and
-// returns what it has. It fails if the options are wrong or a client cannot
-// connect or subscribe; connections that are lost later are counted.
+// returns what it has; Retained and Offline fail then. It fails if the options
+// are wrong or a client cannot connect or subscribe; connections that are lost
+// later are counted. In any case it ends lasting sessions and removes retained
+// messages of Retained before it returns.
 func Run(ctx context.Context, o Options, progress func(Progress)) (*Result, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
@@ -77,13 +82,18 @@ func Run(ctx context.Context, o Options, progress func(Progress)) (*Result, erro
 	}
 	defer r.network.close()
 	defer context.AfterFunc(ctx, func() { r.stopped.Store(true) })()
-	return r.measure(ctx)
+	result, err := r.measure(ctx)
+	if left := r.finish(); left != nil && err == nil {
+		result.Warnings = append(result.Warnings, fmt.Sprintf("the broker may keep what this run has left there: %v", left))
+	}
+	return result, err
 }
 
 func newRun(o Options, progress func(Progress)) *run {
 	r := &run{
 		options: o, id: randomID(), copies: o.copies(), clock: newClock(), report: progress,
 		unbounded: o.copies() == 0 && o.QoS == 0 && o.Rate == 0,
+		stage:     stageConnect,
 		from:      never,
 	}
 	if r.options.ClientIDPrefix == "" {
@@ -92,13 +102,19 @@ func newRun(o Options, progress func(Progress)) *run {
 	for i := range o.Subscribers {
 		c := &client{run: r, number: i, name: fmt.Sprintf("%ss%d", r.options.ClientIDPrefix, i)}
 		c.filters, c.subscriber = filters(&o, i), newSubscriber(&o)
-		r.clients = append(r.clients, c)
+		if o.Persistent || o.Scenario == Offline {
+			c.session = lasting
+		}
+		r.subscribers = append(r.subscribers, c)
 	}
+	payloads := noise(&o)
 	for i := range o.Publishers {
 		c := &client{run: r, number: i, name: fmt.Sprintf("%sp%d", r.options.ClientIDPrefix, i)}
 		c.publisher = newPublisher(&o, i)
-		r.clients, r.publishers = append(r.clients, c), append(r.publishers, c)
+		c.noise = payloads
+		r.publishers = append(r.publishers, c)
 	}
+	r.clients = slices.Concat(r.subscribers, r.publishers)
 	if o.KeepAlive > 0 {
 		r.pings = pacer{interval: int64(o.KeepAlive) / 2 / int64(max(len(r.clients), 1))}
 	}
@@ -119,6 +135,8 @@ func filters(o *Options, number int) (filters []string) {
 			filters = append(filters, wildcardFilter(o.Topic, i))
 		}
 		return filters
+	case o.Scenario == Retained:
+		return []string{o.Topic + "/#"}
 	case o.shared():
 		return []string{levelWildcards(o.Topic)}
 	default:
@@ -126,28 +144,32 @@ func filters(o *Options, number int) (filters []string) {
 	}
 }
 
-// measure is the whole run.
+// measure is the whole run but its end.
 func (r *run) measure(ctx context.Context) (*Result, error) {
 	s := samples{start: r.sample()}
-	r.ticker.next = s.start.at + oncePerTick
-	r.ticker.at = s.start.at
-	if err := r.connectAll(); err != nil {
-		return nil, err
+	r.ticker.next, r.ticker.at = s.start.at+oncePerTick, s.start.at
+	steps := []func(*samples) error{r.connect, r.load, r.drain}
+	if r.options.stores() {
+		steps = []func(*samples) error{r.goAway, r.connectPublishers, r.store, r.readBack}
+	}
+	for i, step := range steps {
+		if err := step(&s); err != nil {
+			return nil, err
+		}
+		if r.stopped.Load() && (i == 0 || r.options.stores()) {
+			return nil, ctx.Err()
+		}
+	}
+	return r.result(s), nil
+}
+
+// connect opens all connections.
+func (r *run) connect(s *samples) error {
+	if err := r.connectAll(r.clients); err != nil {
+		return err
 	}
 	s.connected = r.sample()
-	if err := r.turnUntil(s.connected.at + settle); err != nil {
-		return nil, err
-	}
-	if r.stopped.Load() {
-		return nil, ctx.Err()
-	}
-	if err := r.load(&s); err != nil {
-		return nil, err
-	}
-	if err := r.drain(); err != nil {
-		return nil, err
-	}
-	return r.result(s), r.leave()
+	return r.turnUntil(s.connected.at + settle)
 }
 
 // load sends, if the scenario does, and takes a sample at either end of what is
@@ -158,18 +180,16 @@ func (r *run) load(s *samples) error {
 	if r.options.Rate > 0 {
 		r.schedule = newSchedule(r.options.Rate, r.clock.now(), to)
 	}
-	r.sending = true
-	for _, c := range r.publishers {
-		r.touch(c)
-	}
+	r.stage = stageWarmUp
+	r.start(r.publishers)
 	err := r.turnUntil(from)
 	s.begin = r.sample()
-	r.from, r.to = from, to
+	r.from, r.to, r.stage = from, to, stageMeasure
 	if err == nil {
 		err = r.turnUntil(to)
 	}
 	s.end = r.sample()
-	r.to = min(to, s.end.at)
+	r.to, r.stage = min(to, s.end.at), stageDrain
 	r.schedule.end = r.to
 	r.sending = r.options.Rate > 0 // what is due is sent
 	if errors.Is(err, errAllLost) {
@@ -178,11 +198,25 @@ func (r *run) load(s *samples) error {
 	return err
 }
 
+// start lets publishers send.
+func (r *run) start(publishers []*client) {
+	r.sending = true
+	for _, c := range publishers {
+		r.touch(c)
+	}
+}
+
 // drain waits for what is on its way.
-func (r *run) drain() error {
-	r.stopped.Store(false) // a second wish to stop ends the drain, too
+func (r *run) drain(*samples) error {
+	r.stopped.Store(false) // that was the end of the load
+	return r.await(r.complete, drainFor)
+}
+
+// await turns until something is done, or nothing more comes of the messages for
+// so long.
+func (r *run) await(done func() bool, patience int64) error {
 	seen, since := r.count.received+r.count.acknowledged, r.clock.now()
-	for !r.complete() && r.ready > 0 && r.now-since < drainFor {
+	for !done() && r.ready > 0 && r.now-since < patience && !r.stopped.Load() {
 		if err := r.turn(r.now + tick); err != nil {
 			return err
 		}
@@ -198,89 +232,14 @@ func (r *run) complete() bool {
 	if r.options.Rate > 0 && !r.schedule.done() {
 		return false
 	}
-	for _, c := range r.publishers {
-		if c.state == ready && (c.due > 0 || c.inflight > 0 || len(c.out) > 0) {
-			return false
-		}
-	}
-	return r.count.delivered >= r.count.expected
+	return r.acknowledged() && r.count.delivered >= r.count.expected
 }
 
-// leave lets all clients say goodbye.
-func (r *run) leave() error {
-	for _, c := range r.clients {
-		c.leave()
-	}
-	for end := r.clock.now() + goodbye; r.now < end; {
-		if err := r.turn(end); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// connectAll opens all connections.
-func (r *run) connectAll() error {
-	start := r.clock.now()
-	seen, since := 0, start
-	for opened := 0; r.ready < len(r.clients) && !r.stopped.Load(); {
-		r.now = r.clock.now()
-		for opened < len(r.clients) && r.opening < maxOpening && r.mayOpen(opened, start) {
-			r.open(r.clients[opened])
-			opened++
-		}
-		if err := r.turn(r.now + tick/10); err != nil {
-			return err
-		}
-		if r.err != nil {
-			return fmt.Errorf("connection %d of %d: %w", r.ready+1, len(r.clients), r.err)
-		}
-		if r.ready > seen {
-			seen, since = r.ready, r.now
-		}
-		if r.now-since > setupStall {
-			return fmt.Errorf("%d of %d connections: the broker does not answer", r.ready, len(r.clients))
-		}
-	}
-	return nil
-}
-
-func (r *run) mayOpen(opened int, start int64) bool {
-	rate := r.options.ConnectRate
-	return rate == 0 || float64(r.now-start)/1e9*rate >= float64(opened)
-}
-
-func (r *run) open(c *client) {
-	c.state, c.opened = opening, r.clock.now()
-	r.opening++
-	link, err := r.network.open(c)
-	c.link = link
-	if err != nil {
-		c.lost(err)
-	}
-}
-
-func (r *run) becameReady(c *client) {
-	if c.state == opening {
-		c.state = ready
-		r.opening--
-		r.ready++
-	}
-}
-
-// lost counts a connection that has ended.
-func (r *run) lost(c *client, err error) {
-	switch c.state {
-	case opening:
-		r.opening--
-	case ready:
-		r.ready--
-		r.count.lostClients++
-	case unopened, closedDown:
-	}
-	if r.err == nil {
-		r.err = err
-	}
+// acknowledged says that publishers have nothing on its way.
+func (r *run) acknowledged() bool {
+	return !slices.ContainsFunc(r.publishers, func(c *client) bool {
+		return c.state == ready && (c.due > 0 || c.inflight > 0 || len(c.out) > 0)
+	})
 }
 
 var errAllLost = errors.New("the broker closed all connections")
@@ -376,7 +335,9 @@ func (r *run) fill() {
 func (r *run) account(c *client, n int) {
 	r.count.sent += uint64(n)
 	r.count.expected += uint64(n * r.copies)
-	c.unreceived += n * r.copies
+	if !r.options.stores() {
+		c.unreceived += n * r.copies
+	}
 	if c.idAt >= 0 {
 		c.inflight += n
 	}
@@ -385,11 +346,11 @@ func (r *run) account(c *client, n int) {
 	}
 }
 
-// record takes the latency of a message that was sent or due at a time, and has
-// come now.
-func (r *run) record(at int64) {
+// record takes the latency of a message that was sent or due at a time, and was
+// delivered or acknowledged now.
+func (r *run) record(h *Histogram, at int64) {
 	if at >= r.from && at < r.to {
-		r.latency.Record(r.now - at)
+		h.Record(r.now - at)
 	}
 }
 

@@ -94,12 +94,19 @@ func checkLoad(t *testing.T, r *bench.Result) {
 	if m.Expected != m.Delivered || r.Scenario != bench.Publish && m.Delivered == 0 {
 		t.Errorf("messages %+v", m)
 	}
-	timed := r.Scenario != bench.Publish || r.QoS > packet.QoS0
-	if l := r.Latency; timed && (l.Count == 0 || l.P50 <= 0 || l.P50 > l.P90 || l.P90 > l.P99 || l.P99 > l.P999 || l.P999 > l.Max) {
-		t.Errorf("latency %+v", l)
-	}
+	checkLatency(t, "deliveries", r.Latency, r.Scenario != bench.Publish)
+	checkLatency(t, "acknowledgements", r.AckLatency, r.QoS > packet.QoS0)
 	if c := r.Connections; c.Opened != r.Publishers+r.Subscribers || c.Latency.Count != uint64(c.Opened) || c.PerSecond <= 0 {
 		t.Errorf("connections %+v", c)
+	}
+}
+
+// checkLatency checks that there is one where there is something to time.
+func checkLatency(t *testing.T, of string, l bench.Latency, timed bool) {
+	t.Helper()
+	if !timed && l != (bench.Latency{}) || timed &&
+		(l.Count == 0 || l.P50 <= 0 || l.P50 > l.P90 || l.P90 > l.P99 || l.P99 > l.P999 || l.P999 > l.Max) {
+		t.Errorf("latency of %s: %+v", of, l)
 	}
 }
 
@@ -132,6 +139,9 @@ func TestASchedule(t *testing.T) {
 		checkLoad(t, result)
 		if result.Messages.Sent != 400 || result.Latency.Count < 299 || result.Latency.Count > 301 {
 			t.Errorf("QoS %d: %d were sent and %d timed, of 400 and 300", q, result.Messages.Sent, result.Latency.Count)
+		}
+		if q > packet.QoS0 && result.AckLatency.Count != result.Latency.Count {
+			t.Errorf("QoS %d: %d acknowledgements were timed, and %d deliveries", q, result.AckLatency.Count, result.Latency.Count)
 		}
 	}
 }

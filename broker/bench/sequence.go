@@ -7,7 +7,13 @@ import "slices"
 type sequence struct {
 	next    uint32 // the number that comes next if nothing is lost
 	missing []span // numbers below next that have not come, in order
+	// come has a bit for each number that has come, where they have no order. The
+	// other fields mean nothing then.
+	come []uint64
 }
+
+// newUnordered follows n numbers that come in any order.
+func newUnordered(n int) sequence { return sequence{come: make([]uint64, n/64+1)} }
 
 // span is the numbers from first to last.
 type span struct{ first, last uint32 }
@@ -29,6 +35,9 @@ const (
 // accept takes the number of a message that has arrived. gap is how many
 // messages before it turn out to be missing.
 func (s *sequence) accept(number uint32) (a arrival, gap uint32) {
+	if s.come != nil {
+		return s.mark(number), 0
+	}
 	switch ahead := int32(number - s.next); {
 	case ahead == 0:
 		s.next++
@@ -42,6 +51,16 @@ func (s *sequence) accept(number uint32) (a arrival, gap uint32) {
 	default:
 		return duplicate, 0
 	}
+}
+
+// mark takes a number that has no place in an order.
+func (s *sequence) mark(number uint32) arrival {
+	word, bit := int(number/64), uint64(1)<<(number%64)
+	if word >= len(s.come) || s.come[word]&bit != 0 {
+		return duplicate
+	}
+	s.come[word] |= bit
+	return inOrder
 }
 
 func (s *sequence) miss(m span) {

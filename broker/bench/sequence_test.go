@@ -70,3 +70,15 @@ func TestSequenceForgetsTheOldestGaps(t *testing.T) {
 		t.Errorf("a message that was given up is %d", a)
 	}
 }
+
+func TestNumbersWithoutAnOrderComeOnce(t *testing.T) {
+	s := newUnordered(100)
+	for _, step := range []struct {
+		number uint32
+		want   arrival
+	}{{99, inOrder}, {0, inOrder}, {64, inOrder}, {63, inOrder}, {64, duplicate}, {99, duplicate}, {1, inOrder}, {500, duplicate}} {
+		if a, gap := s.accept(step.number); a != step.want || gap != 0 {
+			t.Errorf("%d is %d with a gap of %d", step.number, a, gap)
+		}
+	}
+}

@@ -23,6 +23,12 @@ func newSubscriber(o *Options) *subscriber {
 		return &subscriber{strangers: map[stranger]*sequence{}}
 	case Pair:
 		return &subscriber{sequences: make([]sequence, 1)}
+	case Retained:
+		s := &subscriber{sequences: make([]sequence, o.Publishers)}
+		for i := range s.sequences {
+			s.sequences[i] = newUnordered(quota(o, i))
+		}
+		return s
 	default:
 		return &subscriber{sequences: make([]sequence, o.Publishers)}
 	}
@@ -85,7 +91,7 @@ func (c *client) deliver(payload []byte) {
 	case inOrder:
 	}
 	r.count.delivered++
-	r.record(s.time)
+	r.record(&r.latency, s.time)
 	if from != nil && a != late {
 		from.unreceived = max(from.unreceived-1-int(gap), 0)
 		r.touch(from)

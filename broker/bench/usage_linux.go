@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,25 +28,64 @@ func rusage(who int) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// processUsage is the CPU time and the resident memory of a process.
-func processUsage(pid int) (cpu time.Duration, resident int64, err error) {
+// processUsage is what a process has used up.
+func processUsage(pid int) (usage, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0, 0, err
+		return usage{}, err
 	}
 	// The name, in parentheses, may hold anything.
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 	const utime, stime, rss = 11, 12, 21
 	if len(fields) <= rss {
-		return 0, 0, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
+		return usage{}, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
 	}
 	var n [3]int64
 	for i, field := range []int{utime, stime, rss} {
 		if n[i], err = strconv.ParseInt(string(fields[field]), 10, 64); err != nil {
-			return 0, 0, err
+			return usage{}, err
 		}
 	}
-	return time.Duration(n[0]+n[1]) * clockTick, n[2] * int64(os.Getpagesize()), nil
+	return usage{
+		cpu: time.Duration(n[0]+n[1]) * clockTick, resident: n[2] * int64(os.Getpagesize()), written: written(pid),
+	}, nil
+}
+
+// written is what a process had the kernel write to disk, page by page. It is
+// zero for a process of somebody else, of whom only root may know.
+func written(pid int) int64 {
+	counters, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
+	if err != nil {
+		return 0
+	}
+	return ioCounter(counters, "write_bytes")
+}
+
+func ioCounter(counters []byte, name string) int64 {
+	for line := range bytes.Lines(counters) {
+		if value, found := bytes.CutPrefix(line, []byte(name+":")); found {
+			n, _ := strconv.ParseInt(string(bytes.TrimSpace(value)), 10, 64)
+			return n
+		}
+	}
+	return 0
+}
+
+// directorySize is the space that the files in a directory take, whatever the
+// depth. Files that vanish meanwhile count as nothing.
+func directorySize(name string) (size int64) {
+	_ = filepath.WalkDir(name, func(_ string, entry os.DirEntry, err error) error {
+		if err != nil {
+			return nil //nolint:nilerr // it has vanished
+		}
+		if info, err := entry.Info(); err == nil {
+			if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+				size += stat.Blocks * 512
+			}
+		}
+		return nil
+	})
+	return size
 }
 
 // machineTime is the time that all CPUs of the machine have had, and the part of

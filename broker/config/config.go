@@ -134,6 +134,9 @@ type MQTT struct {
 	MaxRetainedMessages int      `json:"maxRetainedMessages,omitempty"`
 	MaxRetainedBytes    int64    `json:"maxRetainedBytes,omitempty"`
 	SysInterval         Duration `json:"sysInterval,omitempty"` // of $SYS; negative: off
+	// ResponseInformation is told to clients of MQTT 5 that ask for it. %u and %c
+	// stand for one whole level, as in the topics of rules. Empty: none is told.
+	ResponseInformation string `json:"responseInformation,omitempty"`
 }
 
 // Persistence says how sessions and messages are kept on disk.
@@ -147,6 +150,8 @@ type Persistence struct {
 type Drain struct {
 	DisconnectRate int      `json:"disconnectRate,omitempty"` // clients a second; 0: 500
 	Timeout        Duration `json:"timeout,omitempty"`        // 0: 60s
+	// ServerReference tells clients of MQTT 5 where else to go. Empty: nowhere.
+	ServerReference string `json:"serverReference,omitempty"`
 }
 
 // Access is the content of AccessFile.
@@ -229,6 +234,9 @@ type Rule struct {
 	// Retain says whether an Allow rule grants retained publishes; empty is
 	// Allow.
 	Retain Effect `json:"retain,omitempty"`
+	// Index of the rule in its source, where rules before it are left out of the
+	// policy; 0: that in the policy.
+	Index int `json:"index,omitempty"`
 }
 
 // Duration is a time.Duration that reads and writes as "1h30m".

@@ -22,6 +22,9 @@ const (
 	maxQoS           = 2
 )
 
+// serverReference is a list of addresses, whose form MQTT leaves open.
+var serverReference = regexp.MustCompile(`^[!-~]+( [!-~]+)*$`)
+
 var listenerName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 
 // Validate returns every problem of the configuration, each with the path of
@@ -149,11 +152,17 @@ func (m *MQTT) validate(p problems) {
 	validateEnum(p.at(".overflow"), m.Overflow, "", DropNewest, DropOldest, Disconnect)
 	validateCount(p.at(".maxRetainedMessages"), m.MaxRetainedMessages)
 	validateCount(p.at(".maxRetainedBytes"), m.MaxRetainedBytes)
+	if info := m.ResponseInformation; info != "" {
+		err := errors.Join(validatePlaceholders(info), topic.ValidateName([]byte(info)))
+		p.at(".responseInformation").must(err == nil, "%q: %v; use the beginning of a topic name, as in responses/%%c", info, err)
+	}
 }
 
 func (d *Drain) validate(p problems) {
 	validateCount(p.at(".disconnectRate"), d.DisconnectRate)
 	p.at(".timeout").must(d.Timeout >= 0, "%s is negative; use a duration such as 60s", time.Duration(d.Timeout))
+	p.at(".serverReference").must(d.ServerReference == "" || serverReference.MatchString(d.ServerReference) && len(d.ServerReference) <= maxString,
+		"%q is not a server reference; use an address such as edge-b.example.com:8883, or several with one space between them", d.ServerReference)
 }
 
 // Validate returns every problem of the users and policies, joined.
@@ -229,11 +238,20 @@ func (r *Rule) validate(p problems) {
 	}
 	validateQoS(p.at(".maxQoS"), r.MaxQoS)
 	validateEnum(p.at(".retain"), r.Retain, "", Allow, Deny)
+	validateCount(p.at(".index"), r.Index)
 }
 
-// validateTopic checks a topic filter of a rule, in which %u and %c stand for
-// whole levels.
+// validateTopic checks a topic filter of a rule.
 func validateTopic(filter string) error {
+	if err := validatePlaceholders(filter); err != nil {
+		return err
+	}
+	_, _, _, err := topic.ParseShared(filter)
+	return err
+}
+
+// validatePlaceholders checks that %u and %c stand for whole levels.
+func validatePlaceholders(filter string) error {
 	for level := range strings.SplitSeq(filter, "/") {
 		for _, placeholder := range []string{"%u", "%c"} {
 			if level != placeholder && strings.Contains(level, placeholder) {
@@ -241,8 +259,7 @@ func validateTopic(filter string) error {
 			}
 		}
 	}
-	_, _, _, err := topic.ParseShared(filter)
-	return err
+	return nil
 }
 
 func validateQoS(p problems, q *byte) {

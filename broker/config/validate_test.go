@@ -75,7 +75,16 @@ func TestValidateNamesEachProblem(t *testing.T) {
 		"topic alias":     {func(c *Config) { *c.Settings.MQTT.TopicAliasMaximum = -1 }, "settings.mqtt.topicAliasMaximum"},
 		"overflow":        {func(c *Config) { c.Settings.MQTT.Overflow = "Drop" }, "use DropNewest, DropOldest, Disconnect"},
 		"drain":           {func(c *Config) { c.Settings.Drain.Timeout = -1 }, "settings.drain.timeout"},
-		"username":        {func(c *Config) { c.Access.Users[0].Username = "" }, "access.users[0].username"},
+		"response information": {func(c *Config) {
+			c.Settings.MQTT.ResponseInformation = "responses/a%c"
+		}, `settings.mqtt.responseInformation: "responses/a%c": %c must be a whole level`},
+		"response information with a wildcard": {func(c *Config) {
+			c.Settings.MQTT.ResponseInformation = "responses/+"
+		}, "settings.mqtt.responseInformation"},
+		"server reference": {func(c *Config) {
+			c.Settings.Drain.ServerReference = "edge-b:8883  edge-c:8883"
+		}, `settings.drain.serverReference: "edge-b:8883  edge-c:8883"`},
+		"username": {func(c *Config) { c.Access.Users[0].Username = "" }, "access.users[0].username"},
 		"username twice": {func(c *Config) {
 			c.Access.Users = append(c.Access.Users, User{Username: "dev-1"})
 		}, `access.users[1].username: "dev-1" is users[0] already`},

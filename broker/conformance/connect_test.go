@@ -581,16 +581,43 @@ func TestRetainedMessagesAreSupported(t *testing.T) {
 	late.ExpectPublish("will", "m")
 }
 
-//mqtt:5.0 3.1.2-28
-func TestResponseInformationIsNotSentUnasked(t *testing.T) {
+// TestResponseInformation: it is told to those who ask for it, and whose names
+// can stand in a topic.
+//
+//mqtt:5.0 3.1.2-24 3.1.2-28
+func TestResponseInformation(t *testing.T) {
 	t.Parallel()
-	b := brokertest.Start(t)
-	for name, change := range map[string]func(*packet.Connect){
-		"absent": func(*packet.Connect) {},
-		"0":      func(p *packet.Connect) { p.Properties.Set(packet.PropRequestResponseInfo) },
+	type changes []func(*packet.Connect)
+	ask := func(p *packet.Connect) {
+		p.Properties.RequestResponseInfo = 1
+		p.Properties.Set(packet.PropRequestResponseInfo)
+	}
+	refuse := func(p *packet.Connect) { p.Properties.Set(packet.PropRequestResponseInfo) }
+	login := brokertest.Login("dev", "pencil")
+	b := userBroker(t)
+	for name, tc := range map[string]struct {
+		template, clientID string
+		changes            changes
+		want               string
+	}{
+		"not asked for":     {"responses/%c", "c", nil, ""},
+		"refused":           {"responses/%c", "c", changes{refuse}, ""},
+		"none":              {"", "c", changes{ask}, ""},
+		"client identifier": {"responses/%c", "c", changes{ask}, "responses/c"},
+		"username":          {"%u/responses/%c/", "dev-1", changes{ask, login}, "dev/responses/dev-1/"},
+		"no username":       {"%u/responses/%c/", "c", changes{ask}, ""},
+		"the same for all":  {"responses", "a/b", changes{ask}, "responses"},
+		"more than a level": {"responses/%c", "a/b", changes{ask}, ""},
+		"a wildcard":        {"responses/%c", "+", changes{ask}, ""},
+		"more than fits":    {"responses/%c", "c", changes{ask, maximumPacketSize(20)}, ""},
+		"just fits":         {"responses/%c", "c", changes{ask, maximumPacketSize(40)}, "responses/c"},
 	} {
-		if ack := b.Dial(t, v5).Connect("c", change); ack.Properties.Has(packet.PropResponseInfo) {
-			t.Errorf("response information %q, request %s", ack.Properties.ResponseInfo, name)
-		}
+		t.Run(name, func(t *testing.T) {
+			b.MustReload(t, func(c *config.Config) { c.Settings.MQTT.ResponseInformation = tc.template })
+			ack := b.Dial(t, v5).Connect(tc.clientID, tc.changes...)
+			if got := string(ack.Properties.ResponseInfo); got != tc.want || ack.Properties.Has(packet.PropResponseInfo) != (tc.want != "") {
+				t.Errorf("response information %q, want %q", got, tc.want)
+			}
+		})
 	}
 }

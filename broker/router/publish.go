@@ -1,8 +1,6 @@
 package router
 
 import (
-	"bytes"
-
 	"github.com/godwit-mqtt/godwit/broker/auth"
 	"github.com/godwit-mqtt/godwit/broker/metrics"
 	"github.com/godwit-mqtt/godwit/broker/packet"
@@ -72,7 +70,7 @@ func (w *Worker) routeOf(from *Publisher, name []byte) (rt *route, ok bool) {
 	if rt == nil && topic.ValidateName(name) != nil {
 		return nil, false
 	}
-	from.route, from.acl, from.decision = nil, acl, decide(acl, name)
+	from.route, from.acl, from.decision = nil, acl, acl.Publish(name)
 	if !from.decision.Allowed {
 		return nil, true
 	}
@@ -84,15 +82,6 @@ func (w *Worker) routeOf(from *Publisher, name []byte) (rt *route, ok bool) {
 	rt.acl, rt.decision = acl, from.decision
 	from.route = rt
 	return rt, true
-}
-
-// decide asks the ACL. Topics that the broker publishes itself are its own
-// [MQTT-4.7.2-1].
-func decide(acl *auth.ACL, name []byte) auth.PublishDecision {
-	if bytes.HasPrefix(name, []byte("$SYS/")) {
-		return auth.PublishDecision{}
-	}
-	return acl.Publish(name)
 }
 
 // route is what is known of a topic name: where its messages go, and what was

@@ -343,7 +343,7 @@ func (w *Worker) takeWill(s *Subscriber) []*session.Message {
 }
 
 func (w *Worker) mayPublishWill(s *Subscriber, m *session.Message) bool {
-	if decide(s.acl.Load(), []byte(m.Topic)).Permits(byte(m.QoS), m.Retain) {
+	if s.acl.Load().Publish([]byte(m.Topic)).Permits(byte(m.QoS), m.Retain) {
 		return true
 	}
 	w.r.metrics.Denied(s.principal.Username, "will")

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/godwit-mqtt/godwit/broker/listener"
 	"github.com/godwit-mqtt/godwit/broker/metrics"
@@ -183,12 +182,12 @@ func (c *conn) writeOut(w *router.Worker) {
 	}
 	c.measure()
 	if c.fin && !c.blocked {
-		_ = syscall.Shutdown(c.fd, syscall.SHUT_WR)
+		shutdownSocket(c.fd)
 	}
 }
 
 func (c *conn) writeSocket(w *router.Worker, o *outbound) {
-	var space [32]syscall.Iovec
+	var space [32]vector
 	for o.size > 0 {
 		n, err := writeSocket(c.fd, o.vectors(space[:0]))
 		if err != nil {
@@ -350,8 +349,11 @@ func (c *conn) sayGoodBye(reason packet.ReasonCode, why string) {
 		p.Properties.ReasonString = []byte(why)
 		p.Properties.Set(packet.PropReasonString)
 	}
-	if !c.fits(p.Size(c.version)) { // [MQTT-3.14.2-3]
-		p.Properties.Unset(packet.PropReasonString)
+	c.server.refer(&p.Properties, reason)
+	for _, dispensable := range [...]packet.PropertyID{packet.PropReasonString, packet.PropServerReference} {
+		if !c.fits(p.Size(c.version)) { // [MQTT-3.14.2-3]
+			p.Properties.Unset(dispensable)
+		}
 	}
 	if c.fits(p.Size(c.version)) {
 		c.loop.reply = p.Append(c.loop.reply[:0], c.version)

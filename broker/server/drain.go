@@ -15,8 +15,11 @@ func (s *Server) drain() {
 	const beats = 20 // a second
 	beat := time.NewTicker(time.Second / beats)
 	defer beat.Stop()
-	for next := 0; next < len(s.table) && time.Now().Before(deadline); {
-		next = s.dismiss(next, max(d.DisconnectRate/beats, 1))
+	next, sent := 0, 0
+	for n := 1; next < len(s.table) && time.Now().Before(deadline); n++ {
+		due := (n*d.DisconnectRate + beats - 1) / beats
+		next = s.dismiss(next, due-sent)
+		sent = due
 		if next < len(s.table) {
 			<-beat.C
 		}
@@ -29,13 +32,31 @@ func (s *Server) drain() {
 // dismiss disconnects the next n clients from a descriptor on, and returns where
 // to go on.
 func (s *Server) dismiss(from, n int) int {
+	reason := s.elsewhere(packet.ReasonServerShuttingDown)
 	for ; from < len(s.table) && n > 0; from++ {
 		if c := s.table[from].Load(); c != nil {
-			c.Kick(packet.ReasonServerShuttingDown, "")
+			c.Kick(reason, "")
 			n--
 		}
 	}
 	return from
+}
+
+// elsewhere returns why a client has to leave: to use another server where one is
+// named, and else for the reason given.
+func (s *Server) elsewhere(otherwise packet.ReasonCode) packet.ReasonCode {
+	if s.settings().Drain.ServerReference == "" {
+		return otherwise
+	}
+	return packet.ReasonUseAnotherServer
+}
+
+// refer adds to p where to go, if reason asks for that.
+func (s *Server) refer(p *packet.Properties, reason packet.ReasonCode) {
+	if reason == packet.ReasonUseAnotherServer {
+		p.ServerReference = []byte(s.settings().Drain.ServerReference)
+		p.Set(packet.PropServerReference)
+	}
 }
 
 func (s *Server) occupied() bool {

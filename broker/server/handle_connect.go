@@ -47,6 +47,8 @@ func (c *conn) handleFirst(h packet.Header, body []byte) error {
 func (c *conn) vet(p *packet.Connect) (packet.ReasonCode, error) {
 	settings := c.server.settings()
 	switch {
+	case c.server.draining.Load():
+		return c.server.elsewhere(packet.ReasonServerUnavailable), errors.New("the broker is ending")
 	case len(p.ClientID) == 0 && p.Version == packet.V31,
 		len(p.ClientID) == 0 && p.Version == packet.V311 && !p.CleanStart: // 3.1.1: [MQTT-3.1.3-8]
 		return packet.ReasonClientIdentifierNotValid, errors.New("the client identifier is empty")
@@ -72,6 +74,9 @@ func (c *conn) refuse(reason packet.ReasonCode, err error) {
 		slog.Any("remote", c.remote), slog.String("listener", c.listener.name()), slog.Any("error", err))
 	if c.version == packet.V5 || hasReturnCode(reason) {
 		p := packet.Connack{Reason: reason}
+		if c.server.refer(&p.Properties, reason); !c.fits(p.Size(c.version)) {
+			p.Properties.Unset(packet.PropServerReference)
+		}
 		c.send(p.Append(c.loop.reply[:0], c.version))
 	}
 	c.linger()
@@ -188,6 +193,9 @@ func (c *conn) admit(p *packet.Connect, who auth.Principal, proof []byte) {
 	if c.enhanced != nil {
 		setAuth(&ack.Properties, proof)
 	}
+	if p.Properties.RequestResponseInfo == 1 { // [MQTT-3.1.2-28]
+		c.inform(who, ack)
+	}
 	c.join(req, ack)
 }
 
@@ -262,6 +270,20 @@ func (c *conn) terms5(p *packet.Connect, req *router.Connect, ack *packet.Connac
 	if c.assigned { // [MQTT-3.1.3-7]
 		out.AssignedClientID = p.ClientID
 		out.Set(packet.PropAssignedClientID)
+	}
+}
+
+// inform adds where the client may have responses sent to, if that fits into
+// what it takes.
+func (c *conn) inform(who auth.Principal, ack *packet.Connack) {
+	topic, ok := who.Expand(c.server.settings().MQTT.ResponseInformation)
+	if !ok || topic == "" {
+		return
+	}
+	ack.Properties.ResponseInfo = []byte(topic)
+	ack.Properties.Set(packet.PropResponseInfo)
+	if !c.fits(ack.Size(c.version)) {
+		ack.Properties.Unset(packet.PropResponseInfo)
 	}
 }
 

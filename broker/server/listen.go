@@ -35,16 +35,11 @@ type port struct {
 
 // openPort binds an address.
 func openPort(s *Server, l *config.Listener) (*port, error) {
-	ln, err := new(net.ListenConfig).Listen(s.ctx, "tcp", net.JoinHostPort(l.Address, strconv.Itoa(l.Port)))
+	fd, addr, err := listenSocket(s.ctx, net.JoinHostPort(l.Address, strconv.Itoa(l.Port)))
 	if err != nil {
 		return nil, fmt.Errorf("open listener %q: %w", l.Name, err)
 	}
-	defer func() { _ = ln.Close() }()
-	fd, err := duplicate(ln.(*net.TCPListener))
-	if err != nil {
-		return nil, fmt.Errorf("open listener %q: %w", l.Name, err)
-	}
-	return &port{server: s, fd: fd, addr: ln.Addr()}, nil
+	return &port{server: s, fd: fd, addr: addr}, nil
 }
 
 func (p *port) name() string { return p.settings.Load().Name }

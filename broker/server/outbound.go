@@ -1,9 +1,6 @@
 package server
 
-import (
-	"sync"
-	"syscall"
-)
+import "sync"
 
 // outbound holds the bytes that wait to be written to one connection, in pooled
 // chunks. It holds none while nothing waits.
@@ -67,11 +64,9 @@ func (o *outbound) extend(need int) {
 }
 
 // vectors describes the first chunks for one write.
-func (o *outbound) vectors(v []syscall.Iovec) []syscall.Iovec {
+func (o *outbound) vectors(v []vector) []vector {
 	for c := o.head; c != nil && len(v) < cap(v); c = c.next {
-		iov := syscall.Iovec{Base: &c.buf[c.start]}
-		iov.SetLen(c.end - c.start)
-		v = append(v, iov)
+		v = append(v, vectorOf(c.buf[c.start:c.end]))
 	}
 	return v
 }

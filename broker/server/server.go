@@ -50,6 +50,7 @@ type Server struct {
 	authenticator *auth.Authenticator
 	quotas        quotas
 	denials       *rate.Limiter
+	draining      atomic.Bool   // no client is taken any more
 	verifications atomic.Int32  // password checks that run or wait
 	verifying     chan struct{} // a place for each password check at a time
 	loops         []*loop
@@ -169,6 +170,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	var clock sync.WaitGroup
 	clock.Go(func() { s.keepTime(ticking) })
 	<-ctx.Done()
+	s.draining.Store(true)
 	s.closePorts()
 	s.drain()
 	stopTicking()

@@ -1,6 +1,9 @@
+//go:build linux && !portable
+
 package server
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/netip"
@@ -23,8 +26,17 @@ func readSocket(fd int, b []byte) (n int, err error) {
 	return int(r), nil
 }
 
+// vector is a part of what is to be written.
+type vector = syscall.Iovec
+
+func vectorOf(b []byte) vector {
+	v := vector{Base: &b[0]}
+	v.SetLen(len(b))
+	return v
+}
+
 // writeSocket writes the buffers one behind the other, and may write less.
-func writeSocket(fd int, buffers []syscall.Iovec) (n int, err error) {
+func writeSocket(fd int, buffers []vector) (n int, err error) {
 	var r uintptr
 	var errno syscall.Errno
 	if len(buffers) == 1 {
@@ -46,6 +58,17 @@ func outOfDescriptors(err error) bool {
 
 func wouldBlock(err error) bool {
 	return errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINTR)
+}
+
+// listenSocket binds an address.
+func listenSocket(ctx context.Context, address string) (fd int, bound net.Addr, err error) {
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return -1, nil, err
+	}
+	defer func() { _ = ln.Close() }()
+	fd, err = duplicate(ln.(*net.TCPListener))
+	return fd, ln.Addr(), err
 }
 
 // acceptSocket takes the next connection of a listening socket.
@@ -97,6 +120,9 @@ func setOptions(fd int) error {
 	}
 	return nil
 }
+
+// shutdownSocket ends the sending side behind what was written.
+func shutdownSocket(fd int) { _ = unix.Shutdown(fd, unix.SHUT_WR) }
 
 func closeSocket(fd int) { _ = unix.Close(fd) }
 

@@ -73,9 +73,12 @@ func (a *acl) judge(source *v1alpha1.TopicACL, users []user) {
 // denies and that can be understood, so that a slip of the pen opens nothing.
 func denials(rules []config.Rule) []config.Rule {
 	var out []config.Rule
-	for _, r := range rules {
+	for i, r := range rules {
 		if r.Effect != config.Deny {
 			continue
+		}
+		if i != len(out) {
+			r.Index = i
 		}
 		r.Topics = slices.DeleteFunc(slices.Clone(r.Topics), func(topic string) bool {
 			one := r

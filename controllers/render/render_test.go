@@ -362,7 +362,8 @@ func TestSettingsOfABroker(t *testing.T) {
 			{name: mqtt, port: 1883, limits: {maxConnections: 5}},
 			{name: mqtts, port: 8883, tls: {}},
 			{name: wss, port: 443, protocol: WebSocket, tls: {secretName: own, minVersion: "1.3", clientAuth: {mode: None}}}],
-		mqtt: {maxPacketSize: 64Ki, sysInterval: 0s, maxQoS: 1}}}`))
+		updateStrategy: {drain: {disconnectRate: 7, timeout: 5s, serverReference: "edge-b:8883"}},
+		mqtt: {maxPacketSize: 64Ki, sysInterval: 0s, maxQoS: 1, responseInformation: responses/%c}}}`))
 	cfg, err := config.Parse(out.Settings, out.Access)
 	if err != nil {
 		t.Fatal(err)
@@ -370,6 +371,12 @@ func TestSettingsOfABroker(t *testing.T) {
 	s := cfg.Settings
 	if !s.Anonymous || s.DefaultEffect != config.Allow || s.Name != "iot/edge" || s.MQTT.MaxPacketSize != 64<<10 || *s.MQTT.MaxQoS != 1 || s.MQTT.SysInterval >= 0 {
 		t.Errorf("settings %+v", s)
+	}
+	if want := (config.Drain{DisconnectRate: 7, Timeout: config.Duration(5 * time.Second), ServerReference: "edge-b:8883"}); s.Drain != want {
+		t.Errorf("drain %+v, want %+v", s.Drain, want)
+	}
+	if s.MQTT.ResponseInformation != "responses/%c" {
+		t.Errorf("response information %q", s.MQTT.ResponseInformation)
 	}
 	plain, shared, own := s.Listeners[0], s.Listeners[1], s.Listeners[2]
 	if plain.TLS != nil || plain.MaxConnections != 5 {
@@ -406,5 +413,8 @@ func TestAMistakeInAnACLOpensNothing(t *testing.T) {
 	}
 	if access := string(out.Access); !strings.Contains(access, "secret/#") || strings.Contains(access, "open/#") {
 		t.Errorf("access: %s", access)
+	}
+	if r := accessOf(t, out).Policies[0].Rules[0]; r.Index != 1 {
+		t.Errorf("the second rule of the source is called rule %d", r.Index)
 	}
 }

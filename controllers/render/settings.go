@@ -42,6 +42,8 @@ func settings(b *v1alpha1.Broker, paths Paths) config.Settings {
 		Drain: config.Drain{
 			DisconnectRate: int(*b.Spec.UpdateStrategy.Drain.DisconnectRate),
 			Timeout:        duration(b.Spec.UpdateStrategy.Drain.Timeout),
+
+			ServerReference: b.Spec.UpdateStrategy.Drain.ServerReference,
 		},
 	}
 	if *b.Spec.Persistence.Enabled {
@@ -109,6 +111,7 @@ func mqtt(m v1alpha1.MQTT) config.MQTT {
 		MaxRetainedMessages:       int(*m.Retained.MaxMessages),
 		MaxRetainedBytes:          m.Retained.MaxBytes.Value(),
 		SysInterval:               sysInterval(m.SysInterval),
+		ResponseInformation:       m.ResponseInformation,
 	}
 }
 

@@ -10,6 +10,7 @@ packages=(
   util-linux mount                               # what the kubelet mounts volumes with
   busybox-static                                 # an image with a shell for looking around
   mosquitto-clients python3-paho-mqtt            # real MQTT clients
+  mosquitto                                      # the broker that godwit import is compared with
 )
 
 missing=()
@@ -43,7 +44,7 @@ fi
 
 for p in "${missing[@]}"; do
   case $p in
-    containerd | nftables)
+    containerd | nftables | mosquitto)
       if command -v systemctl >/dev/null; then systemctl disable --quiet "$p" 2>/dev/null || true; fi ;;
   esac
 done

@@ -32,7 +32,7 @@ func (s *story) changeACL(t *testing.T) {
 	s.awaitReady(t, namespace, time.Minute, "topicacl/devices", "topicacl/dashboard")
 
 	s.broker.mustPublish(t, sensor, "telemetry/sensor/secret", "hidden", "-q", "1")
-	s.witness.mustBeThere(t, s.broker, 0)
+	s.mustHaveWitness(t)
 	sub.awaitMessage(t, message("news/today", t.Name(), 1, 0)) // and nothing hidden before it
 	s.patch(t, "topicacl/dashboard", `[{"op": "replace", "path": "/spec/rules/0/topics", "value": ["telemetry/#"]}]`)
 	s.awaitReady(t, namespace, time.Minute, "topicacl/dashboard")
@@ -79,7 +79,7 @@ func (s *story) changePassword(t *testing.T) {
 	s.broker.mustPublish(t, dashboard.with(changed), "news/today", "by the new password", "-q", "1")
 	s.mustRefuse(t, dashboard, "5")
 	dashboard.password = changed
-	s.witness.mustBeThere(t, s.broker, 0)
+	s.mustHaveWitness(t)
 }
 
 // renewCertificate asks cert-manager for a new certificate, as `cmctl renew` does, and waits until
@@ -102,7 +102,7 @@ func (s *story) renewCertificate(t *testing.T) {
 		}
 		return nil
 	})
-	s.witness.mustBeThere(t, s.broker, 0)
+	s.mustHaveWitness(t)
 }
 
 // shown is the fingerprint of the certificate that the Broker's status shows.

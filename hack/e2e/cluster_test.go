@@ -26,6 +26,7 @@ type cluster struct {
 	release        string // of Helm
 	systemNS       string // where the operator lives
 	reachesService bool   // cluster IPs answer on this machine
+	local          bool   // its node is this machine
 }
 
 // clusterFromEnvironment reads what hack/e2e/run decided. It guesses nothing.
@@ -34,6 +35,7 @@ func clusterFromEnvironment(getenv func(string) string) (*cluster, error) {
 		release:        cmp.Or(getenv("RELEASE"), "godwit"),
 		systemNS:       cmp.Or(getenv("RELEASE_NAMESPACE"), "godwit-system"),
 		reachesService: getenv("E2E_ACCESS") == "service",
+		local:          getenv("E2E_KUBECONFIG") != "",
 	}
 	kubectl, helm := getenv("E2E_KUBECTL"), getenv("E2E_HELM")
 	kubeconfig, context := getenv("E2E_KUBECONFIG"), getenv("E2E_CONTEXT")
@@ -127,8 +129,9 @@ type object struct {
 	Data     map[string]string
 	Spec     struct{ ClusterIP string }
 	Status   struct {
-		Conditions []condition
-		Listeners  []struct {
+		Conditions        []condition
+		ContainerStatuses []struct{ RestartCount int }
+		Listeners         []struct {
 			Name        string
 			Certificate struct{ SHA256 string }
 		}

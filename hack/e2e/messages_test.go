@@ -50,5 +50,5 @@ func (s *story) listenWithPaho(t *testing.T) {
 // startBystander starts the client whose connection every later step looks at.
 func (s *story) startBystander(t *testing.T) {
 	s.witness = s.broker.startWitness(t, s.whole)
-	s.witness.mustBeThere(t, s.broker, 0)
+	s.mustHaveWitness(t)
 }

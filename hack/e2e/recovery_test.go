@@ -18,7 +18,7 @@ func (s *story) restartOperator(t *testing.T) {
 	s.do(t, "rollout", "status", "--namespace", s.systemNS, deployment, "--timeout=2m")
 	s.programLateUser(t) // which only the new operator can do
 	compareVersions(t, before, s.versions(t))
-	s.witness.mustBeThere(t, s.broker, 0)
+	s.mustHaveWitness(t)
 }
 
 // deployment is the name of the operator's.
@@ -37,23 +37,43 @@ func (s *story) killBroker(t *testing.T) {
 	begun := time.Now()
 	s.do(t, "delete", "--namespace", namespace, "pod/edge-0", "--grace-period=0", "--force")
 	s.witness.awaitEvent(t, patience, "disconnected")
+	s.awaitOtherPod(t, killed)
+	s.awaitWitness(t)
+	t.Logf("the bystander was back after %.1f s", time.Since(begun).Seconds())
+	s.broker.subscribe(t, dashboard, state, 1).awaitMessage(t, message(state, "kept", 1, 1))
+}
+
+// awaitOtherPod waits until a pod is ready in the place of one that is gone.
+func (s *story) awaitOtherPod(t *testing.T, gone *object) {
+	t.Helper()
 	eventually(t, 2*time.Minute, "another pod is ready", func() error {
 		pod := s.get(t, namespace, "pod/edge-0")
-		if pod == nil || pod.Metadata.UID == killed.Metadata.UID || pod.condition("Ready").Status != "True" {
+		if pod == nil || pod.Metadata.UID == gone.Metadata.UID || pod.condition("Ready").Status != "True" {
 			return fmt.Errorf("pod %+v", pod)
 		}
 		return nil
 	})
+}
+
+// awaitWitness waits for the bystander, who was disconnected, and for everything to be as before.
+func (s *story) awaitWitness(t *testing.T) {
+	t.Helper()
+	s.disconnects++
 	s.witness.awaitEvent(t, patience, "subscribed")
-	t.Logf("the bystander was back after %.1f s", time.Since(begun).Seconds())
 	s.awaitReady(t, namespace, time.Minute, "broker/edge", "mqttuser/sensor", "topicacl/devices")
-	s.witness.mustBeThere(t, s.broker, 1)
-	s.broker.subscribe(t, dashboard, state, 1).awaitMessage(t, message(state, "kept", 1, 1))
+	s.mustHaveWitness(t)
+}
+
+// mustHaveWitness checks that the bystander is connected, and was disconnected only where the story
+// says so.
+func (s *story) mustHaveWitness(t *testing.T) {
+	t.Helper()
+	s.witness.mustBeThere(t, s.broker, s.disconnects)
 }
 
 // deleteNamespace deletes both namespaces with all that is in them, and a client that is connected.
 func (s *story) deleteNamespace(t *testing.T) {
-	s.witness.mustBeThere(t, s.broker, 1)
+	s.mustHaveWitness(t)
 	begun := time.Now()
 	s.do(t, "delete", "namespaces", "--selector", ourNamespaces, "--timeout=60s")
 	t.Logf("gone after %.1f s", time.Since(begun).Seconds())

@@ -15,12 +15,18 @@ func (s *story) connectToService(t *testing.T) {
 	b := &broker{caFile: writeFile(s.whole, "ca.crt", s.caPEM)}
 	b.tlsPort = s.openGateway(t, 8883)
 	b.devicePort = s.openGateway(t, 8884)
+	b.plainHost, b.plainPort = "localhost", s.openGateway(t, 1883)
 	if s.reachesService {
-		b.plainHost, b.plainPort = s.get(t, namespace, "service/edge").Spec.ClusterIP, 1883
-	} else {
-		b.plainHost, b.plainPort = "localhost", s.openGateway(t, 1883)
+		s.findService(t)
+		b.plainHost, b.plainPort = *s.service.Load(), 1883
 	}
 	s.broker = b
+}
+
+// findService learns the address of the Service, which another one of its name does not have.
+func (s *story) findService(t *testing.T) {
+	t.Helper()
+	s.service.Store(&s.get(t, namespace, "service/edge").Spec.ClusterIP)
 }
 
 // openGateway makes a port of the Service answer on a port of localhost.
@@ -28,8 +34,7 @@ func (s *story) openGateway(t *testing.T, port int) int {
 	t.Helper()
 	dial := openForward(s.whole, s.cluster, namespace, "service/edge", port).dial
 	if s.reachesService {
-		ip := s.get(t, namespace, "service/edge").Spec.ClusterIP
-		dial = direct(net.JoinHostPort(ip, strconv.Itoa(port)))
+		dial = func() (net.Conn, error) { return direct(net.JoinHostPort(*s.service.Load(), strconv.Itoa(port)))() }
 	}
 	return openGateway(s.whole, dial).port
 }

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"os"
+	"sync/atomic"
 	"testing"
 )
 
@@ -15,8 +16,11 @@ type story struct {
 	*cluster
 	whole   *testing.T // for what outlives a step
 	broker  *broker
-	caPEM   []byte  // of the broker's certificate
-	witness witness // from "a bystander connects" on
+	service atomic.Pointer[string] // its address, where that answers on this machine
+	caPEM   []byte                 // of the broker's certificate
+	witness witness                // from "a bystander connects" on
+	// disconnects is how often that one was disconnected by what the story did.
+	disconnects int
 }
 
 // TestStory tells the story. Each step stands on those before it: the first that fails ends it, and
@@ -56,6 +60,9 @@ func TestStory(t *testing.T) {
 		{"manifests that are wrong get an answer that says why", (*story).applyWrongManifests},
 		{"a restart of the operator leaves brokers alone", (*story).restartOperator},
 		{"a killed broker comes back, and so do its clients", (*story).killBroker},
+		{"a process killed on its node loses nothing", (*story).killProcess},
+		{"a pod that is scheduled anew loses nothing", (*story).rescheduleBroker},
+		{"a Broker that is made again has its state back", (*story).recreateBroker},
 		{"the samples become Ready", (*story).applySamples},
 		{"a deleted namespace is gone within a minute", (*story).deleteNamespace},
 	} {

@@ -72,15 +72,39 @@ func isManifest(e os.DirEntry) bool {
 		!strings.HasPrefix(name, "kustomization.")
 }
 
-// read returns the documents of a file, and a joined error for those that are
-// not YAML.
-func read(file string) ([]*document, error) {
+// stdin is what messages call standard input.
+const stdin = "standard input"
+
+// read returns the documents of a path, and a joined error for those that are not
+// YAML.
+func (src Source) read(path string) (docs []*document, err error) {
+	if path == "-" {
+		return read(src.Stdin, stdin)
+	}
+	files, err := Files(path)
+	if err != nil {
+		return nil, err
+	}
+	var problems []error
+	for _, file := range files {
+		found, err := readFile(file)
+		docs, problems = append(docs, found...), append(problems, err)
+	}
+	return docs, errors.Join(problems...)
+}
+
+func readFile(file string) ([]*document, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, &Problem{File: file, Message: errors.Unwrap(err).Error()}
 	}
 	defer func() { _ = f.Close() }()
-	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	return read(f, file)
+}
+
+// read returns the documents of what messages call file.
+func read(from io.Reader, file string) ([]*document, error) {
+	content, err := io.ReadAll(io.LimitReader(from, maxFile+1))
 	if err != nil {
 		return nil, &Problem{File: file, Message: err.Error()}
 	}
@@ -157,7 +181,7 @@ func (d *document) parse(text []byte) (ok bool, err error) {
 }
 
 // head reads what every object has, and fills in the namespace.
-func (d *document) head() (*head, error) {
+func (d *document) head(namespace string) (*head, error) {
 	h := &head{}
 	h.APIVersion, _ = d.object["apiVersion"].(string)
 	h.Kind, _ = d.object["kind"].(string)
@@ -172,7 +196,7 @@ func (d *document) head() (*head, error) {
 	h.Name, _ = meta["name"].(string)
 	h.Namespace, _ = meta["namespace"].(string)
 	if h.Namespace == "" {
-		h.Namespace = defaultNamespace
+		h.Namespace = namespace
 	}
 	if h.Name == "" {
 		return nil, d.problem("metadata.name", "is missing: name the object")

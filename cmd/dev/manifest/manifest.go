@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -31,7 +32,8 @@ type Set struct {
 	// Skipped names what is of no use without a cluster.
 	Skipped []string
 
-	origin map[string]place
+	origin    map[string]place
+	namespace string // of objects that name none
 }
 
 // place is where a document stands.
@@ -66,13 +68,21 @@ func (p *Problem) Error() string {
 	return b.String()
 }
 
-// Load reads the manifests of a file, or of all .yaml, .yml and .json files of a
-// directory, without those below it. The error joins every *Problem.
-func Load(path string) (*Set, error) {
-	files, err := Files(path)
-	if err != nil {
-		return nil, err
-	}
+// Source says where manifests are.
+type Source struct {
+	// Paths of files, or of directories whose .yaml, .yml and .json files are read,
+	// without those below them. "-" is Stdin.
+	Paths []string
+	Stdin io.Reader
+	// Namespace of objects that name none; empty is "default".
+	Namespace string
+}
+
+// Load reads the manifests of a file or directory, as Source.Load does.
+func Load(path string) (*Set, error) { return Source{Paths: []string{path}}.Load() }
+
+// Load reads the manifests. The error joins every *Problem.
+func (src Source) Load() (*Set, error) {
 	kinds, err := definitions()
 	if err != nil {
 		return nil, err
@@ -82,10 +92,11 @@ func Load(path string) (*Set, error) {
 		Namespaces: map[string]map[string]string{},
 		Issued:     map[types.NamespacedName]bool{},
 		origin:     map[string]place{},
+		namespace:  cmp.Or(src.Namespace, defaultNamespace),
 	}
 	var problems []error
-	for _, file := range files {
-		docs, err := read(file)
+	for _, path := range src.Paths {
+		docs, err := src.read(path)
 		if err != nil {
 			problems = append(problems, err)
 		}
@@ -162,7 +173,7 @@ func objectKey(kind, namespace, name string) string {
 
 // add takes a document into the set.
 func (s *Set) add(d *document, kinds map[string]*definition) []error {
-	head, err := d.head()
+	head, err := d.head(s.namespace)
 	if err != nil {
 		return []error{err}
 	}

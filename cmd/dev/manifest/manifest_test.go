@@ -221,6 +221,24 @@ func TestStraysAreNamed(t *testing.T) {
 	}
 }
 
+func TestSourceReadsSeveralPathsAndStandardInput(t *testing.T) {
+	dir := write(t, map[string]string{"broker.yaml": broker})
+	s, err := Source{
+		Paths: []string{dir, "-"}, Namespace: "lab",
+		Stdin: strings.NewReader(strings.Replace(user, "  namespace: iot\n", "", 1)),
+	}.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Brokers) != 1 || s.Brokers[0].Namespace != "iot" || len(s.Users) != 1 || s.Users[0].Namespace != "lab" {
+		t.Errorf("brokers %+v, users %+v", s.Brokers, s.Users)
+	}
+	_, err = Source{Paths: []string{"-"}, Stdin: strings.NewReader("kind: x\n")}.Load()
+	if err == nil || !strings.Contains(err.Error(), "standard input:1: apiVersion: is missing") {
+		t.Errorf("error = %v, want one that names standard input", err)
+	}
+}
+
 func FuzzLoad(f *testing.F) {
 	f.Add([]byte(broker + "---\n" + user))
 	f.Add([]byte("a: &a [*a]"))

@@ -1,0 +1,244 @@
+package mosquitto
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/godwit-mqtt/godwit/api/v1alpha1"
+	"github.com/godwit-mqtt/godwit/broker/topic"
+)
+
+// Bounds of a TopicACL.
+const (
+	maxTopics = 256 // of a rule
+	maxRules  = 64
+	maxTopic  = 1024 // bytes
+)
+
+// Placeholders of an ACL file.
+const (
+	placeholderUser   = "%u"
+	placeholderClient = "%c"
+)
+
+// differences between the two ways to judge, which no manifest can bridge.
+var differences = []string{
+	"Mosquitto grants every subscription, and withholds the messages that the client may not read. " +
+		"Here a subscription is granted where one Allow rule covers all of its filter: a client that " +
+		"subscribes to more than it may read has to ask for less.",
+	"Deny wins over Allow here, whatever the order.",
+}
+
+// acls makes TopicACLs of the ACL file.
+func (c *converter) acls() []*document {
+	if c.rules == nil {
+		return nil
+	}
+	docs := c.anonymousACL()
+	for _, username := range c.usernames() {
+		docs = append(docs, c.userACL(username)...)
+	}
+	docs = append(docs, c.patternACL()...)
+	if len(docs) > 0 {
+		docs[0].comment = slices.Concat(differences, docs[0].comment)
+	}
+	return docs
+}
+
+func (c *converter) anonymousACL() []*document {
+	if len(c.rules.anonymous) == 0 {
+		return nil
+	}
+	d := &document{comment: []string{"Clients without credentials."}}
+	if !c.admitsAnonymous() {
+		d.comment = append(d.comment, "The Broker admits none, as mosquitto.conf says.")
+	}
+	entries := c.expressible(d, c.rules.anonymous, literal)
+	return c.topicACLs(d, c.names.unique("anonymous", "anonymous"), []v1alpha1.Subject{{Anonymous: true}}, entries)
+}
+
+// userACL makes the TopicACL of what is said of one user: the lines of its
+// section, and patterns that hold its name within a level.
+func (c *converter) userACL(username string) []*document {
+	s := c.rules.sectionOf(username)
+	patterns := c.spelledOut(username)
+	if len(s.entries)+len(patterns) == 0 {
+		return nil
+	}
+	d := &document{}
+	if !validUsername.MatchString(username) {
+		d.note(c.ACL.Name, max(s.line, 1), "what user %q may do is left out: a MQTTUser cannot have this username", username)
+		return []*document{d}
+	}
+	if !c.canConnect(username) {
+		d.note(c.ACL.Name, s.line, "user %q is in no password file: the rules wait for a MQTTUser of this username", username)
+	}
+	entries := c.expressible(d, s.entries, literal)
+	entries = append(entries, c.expressible(d, patterns, pattern)...)
+	return c.topicACLs(d, c.names.of(username), []v1alpha1.Subject{{User: username}}, entries)
+}
+
+// canConnect says that a MQTTUser is made for the username.
+func (c *converter) canConnect(username string) bool {
+	return c.namesByCertificate() ||
+		slices.ContainsFunc(c.credentials, func(cred credential) bool { return cred.username == username })
+}
+
+// patternACL makes the TopicACL of the patterns, which are for everybody.
+func (c *converter) patternACL() []*document {
+	if len(c.rules.patterns) == 0 {
+		return nil
+	}
+	d := &document{comment: []string{"Everybody: the pattern lines."}}
+	var entries []entry
+	for _, e := range c.rules.patterns {
+		if !isSpelledOut(e) {
+			entries = append(entries, e)
+			continue
+		}
+		d.note(c.ACL.Name, e.line, "%s %q is spelled out for each user that the files name, since %%u stands for a whole level in a rule. "+
+			"Users that come later need a rule of their own", e.access, e.topic)
+	}
+	subjects := []v1alpha1.Subject{{Authenticated: true}}
+	if c.admitsAnonymous() {
+		subjects = append(subjects, v1alpha1.Subject{Anonymous: true})
+	}
+	entries = c.expressible(d, entries, pattern)
+	c.noteOverruling(d, entries)
+	return c.topicACLs(d, c.names.unique("patterns", "patterns"), subjects, entries)
+}
+
+// noteOverruling notes where a user's line wins over a pattern that denies in
+// Mosquitto, which asks the lines of the user first.
+func (c *converter) noteOverruling(d *document, patterns []entry) {
+	for _, p := range patterns {
+		if p.access != deny {
+			continue
+		}
+		for _, s := range c.rules.users {
+			filter := strings.NewReplacer(placeholderUser, s.username, placeholderClient, "+").Replace(p.topic)
+			i := slices.IndexFunc(s.entries, func(e entry) bool { return e.access != deny && topic.Overlaps(e.topic, filter) })
+			if i >= 0 {
+				d.note(c.ACL.Name, p.line, "in Mosquitto line %d wins over this denial for user %q, here the denial wins. "+
+					"If the user needs it, name the other users in place of everybody", s.entries[i].line, s.username)
+			}
+		}
+	}
+}
+
+// spelledOut returns the patterns in which %u is a part of a level, with the
+// username in its place: a rule has placeholders for whole levels only.
+func (c *converter) spelledOut(username string) []entry {
+	var out []entry
+	for _, e := range c.rules.patterns {
+		if !isSpelledOut(e) {
+			continue
+		}
+		levels := strings.Split(e.topic, "/")
+		for i, level := range levels {
+			if level != placeholderUser {
+				levels[i] = strings.ReplaceAll(level, placeholderUser, username)
+			}
+		}
+		e.topic = strings.Join(levels, "/")
+		out = append(out, e)
+	}
+	return out
+}
+
+// isSpelledOut says that a pattern becomes a rule for each user.
+func isSpelledOut(e entry) bool {
+	return hasWithinLevel(e.topic, placeholderUser) && !hasWithinLevel(e.topic, placeholderClient)
+}
+
+func hasWithinLevel(filter, placeholder string) bool {
+	return slices.ContainsFunc(strings.Split(filter, "/"), func(level string) bool {
+		return level != placeholder && strings.Contains(level, placeholder)
+	})
+}
+
+// expressible returns the entries that a rule can say, and notes why the others
+// are left out, as obstacle tells.
+func (c *converter) expressible(d *document, entries []entry, obstacle func(filter string) string) []entry {
+	var out []entry
+	for _, e := range entries {
+		why := obstacle(e.topic)
+		switch {
+		case why != "":
+		case len(e.topic) > maxTopic:
+			why = fmt.Sprintf("a topic of a rule has at most %d bytes", maxTopic)
+		case strings.HasPrefix(e.topic, "$share/"):
+			why = "no topic begins like this, so that it says nothing in Mosquitto"
+		default:
+			out = append(out, e)
+			continue
+		}
+		d.note(c.ACL.Name, e.line, "%s %q is left out: %s", e.access, e.topic, why)
+	}
+	return out
+}
+
+// literal tells what is in the way of a topic line, in which %u and %c are
+// nothing special.
+func literal(filter string) string {
+	if strings.Contains(filter, placeholderUser) || strings.Contains(filter, placeholderClient) {
+		return "a topic line takes %u and %c as they stand, a rule does not. If the name of the user or client is meant, " +
+			"make it a pattern line"
+	}
+	return ""
+}
+
+// pattern tells what is in the way of a pattern line.
+func pattern(filter string) string {
+	if hasWithinLevel(filter, placeholderClient) {
+		return "%c stands for a whole level in a rule. Give each user an Allow rule with its client ID, or change the topic"
+	}
+	return ""
+}
+
+// topicACLs makes one TopicACL of the entries, or as many as their number needs.
+func (c *converter) topicACLs(d *document, name string, subjects []v1alpha1.Subject, entries []entry) []*document {
+	docs := []*document{d}
+	for i, rules := range slices.Collect(slices.Chunk(rulesOf(entries), maxRules)) {
+		if i > 0 {
+			d = &document{}
+			docs = append(docs, d)
+			name = c.names.unique(fmt.Sprintf("%s, part %d", name, i+1), name)
+		}
+		d.object = &v1alpha1.TopicACL{
+			TypeMeta:   typeOf(v1alpha1.KindTopicACL),
+			ObjectMeta: c.metadata(name),
+			Spec:       v1alpha1.TopicACLSpec{BrokerRef: v1alpha1.BrokerRef{Name: c.Broker}, Subjects: subjects, Rules: rules},
+		}
+	}
+	return docs
+}
+
+// rulesOf makes rules of entries, by their access. A topic stands in a rule once.
+func rulesOf(entries []entry) []v1alpha1.Rule {
+	var rules []v1alpha1.Rule
+	for _, kind := range []struct {
+		access access
+		effect v1alpha1.Effect
+		action v1alpha1.Action
+	}{
+		{read, v1alpha1.Allow, v1alpha1.ActionSubscribe},
+		{write, v1alpha1.Allow, v1alpha1.ActionPublish},
+		{readwrite, v1alpha1.Allow, v1alpha1.ActionAll},
+		{deny, v1alpha1.Deny, v1alpha1.ActionAll},
+	} {
+		var topics []string
+		seen := map[string]bool{}
+		for _, e := range entries {
+			if e.access == kind.access && !seen[e.topic] {
+				seen[e.topic] = true
+				topics = append(topics, e.topic)
+			}
+		}
+		for chunk := range slices.Chunk(topics, maxTopics) {
+			rules = append(rules, v1alpha1.Rule{Effect: kind.effect, Actions: []v1alpha1.Action{kind.action}, Topics: chunk})
+		}
+	}
+	return rules
+}

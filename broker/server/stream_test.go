@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync/atomic"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/godwit-mqtt/godwit/broker/brokertest"

@@ -145,7 +145,7 @@ func TestALogThatIsDamagedIsNotOpened(t *testing.T) {
 		t.Error("a store without its log is opened")
 		closeStore(t, s)
 	}
-	for at := int64(100); at < info.Size(); at += info.Size()/40 + 1 {
+	for at := int64(100); at < info.Size(); at += info.Size()/12 + 1 {
 		damaged := remains(disk, 100, 0)
 		rewrite(t, damaged, last, func(b []byte) []byte {
 			b[at] ^= 0xff

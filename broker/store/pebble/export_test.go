@@ -40,3 +40,17 @@ func (s *Store) Messages() (n int) {
 // Shared returns the number of messages that are counted in memory. It is called
 // when nothing is committed.
 func (s *Store) Shared() int { return len(s.writer.refs) }
+
+// Written returns the bytes that were written to logs and tables.
+func (s *Store) Written() uint64 {
+	m := s.db.Metrics()
+	n := m.WAL.BytesWritten
+	for i := range m.Levels {
+		l := &m.Levels[i]
+		n += l.TableBytesFlushed + l.TableBytesCompacted + l.BlobBytesFlushed + l.BlobBytesCompacted
+	}
+	return n
+}
+
+// Metrics returns what the database says of itself.
+func (s *Store) Metrics() string { return s.db.Metrics().String() }

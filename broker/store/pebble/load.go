@@ -17,20 +17,25 @@ import (
 // is an error.
 //
 // What it keeps in memory are the sessions' numbers, and a count for each
-// message with a key of its own.
+// message with a key of its own. It does not look at those messages: one that is
+// damaged is left out when it is read.
 func (s *Store) Load(l store.Loader) error {
 	ld := &loading{writer: s.writer, store: s, to: l, unreadable: map[uint64]struct{}{}}
 	for _, part := range []struct {
 		prefix byte
 		each   func(key, value []byte) error
 	}{
-		{prefixMessage, ld.message}, {prefixSession, ld.session}, {prefixPart, ld.part}, {prefixRetained, ld.retained},
+		{prefixSession, ld.session}, {prefixPart, ld.part}, {prefixRetained, ld.retained},
 	} {
 		if err := scan(s.db, []byte{part.prefix}, []byte{part.prefix + 1}, part.each); err != nil {
 			return err
 		}
 	}
-	ld.collect()
+	if s.damaged.Load() > 0 {
+		if err := scan(s.db, []byte{prefixMessage}, []byte{prefixMessage + 1}, ld.message); err != nil {
+			return err
+		}
+	}
 	ld.write()
 	return nil
 }
@@ -85,22 +90,16 @@ func (l *loading) skip(key []byte, lost string, attributes ...any) error {
 	return nil
 }
 
+// message removes a message that no delivery refers to: one that did may have
+// been left out.
 func (l *loading) message(key, _ []byte) error {
 	if len(key) != 9 {
 		return l.skip(key, "nothing: no message has such a key")
 	}
-	l.refs[binary.BigEndian.Uint64(key[1:])] = 0
-	return nil
-}
-
-// collect removes messages that no delivery refers to.
-func (l *loading) collect() {
-	for id, n := range l.refs {
-		if n == 0 {
-			delete(l.refs, id)
-			l.remove(messageKey(nil, id))
-		}
+	if _, ok := l.refs[binary.BigEndian.Uint64(key[1:])]; !ok {
+		l.remove(key)
 	}
+	return nil
 }
 
 func (l *loading) session(key, value []byte) error {
@@ -189,25 +188,13 @@ func (l *loading) find(at place) (w session.Waiting, ok bool, err error) {
 	if err != nil {
 		return w, false, fmt.Errorf("read store: %w", err)
 	}
-	w, _, ok = l.readable(value, at.seq)
-	return w, ok, closer.Close()
-}
-
-// readable decodes a delivery, whose message must be there.
-func (l *loading) readable(value []byte, seq uint64) (w session.Waiting, ownKey, ok bool) {
-	w, ownKey, err := decodeWaiting(value, seq)
-	if err != nil {
-		return w, ownKey, false
-	}
-	if _, found := l.refs[w.Message]; ownKey && !found {
-		return w, ownKey, false
-	}
-	return w, ownKey, true
+	w, _, err = decodeWaiting(value, at.seq)
+	return w, err == nil, closer.Close()
 }
 
 func (l *loading) delivery(key, value []byte, at place) error {
-	w, ownKey, ok := l.readable(value, at.seq)
-	if !ok {
+	w, ownKey, err := decodeWaiting(value, at.seq)
+	if err != nil {
 		return l.skip(key, "a message that waits for a session", "client", l.store.clientID(at.session), "number", at.seq)
 	}
 	if ownKey {

@@ -59,7 +59,18 @@ func (s *Store) database() *pebble.Options {
 		Logger:             logger{s},
 		EventListener:      s.events(),
 		FormatMajorVersion: pebble.FormatNewest,
-		MemTableSize:       32 << 20,
+
+		// What is acknowledged soon is never in a table. The tables in memory count
+		// as a part of the cache, so both together take CacheSize, unless the disk is
+		// so slow that four of them wait.
+		MemTableSize:                16 << 20,
+		MemTableStopWritesThreshold: 4,
+		CacheSize:                   64 << 20,
+		// Commits do not wait for the merging of tables: they are on disk, and reads
+		// take what they find.
+		L0CompactionThreshold:      2,
+		L0StopWritesThreshold:      1000,
+		CompactionConcurrencyRange: func() (lower, upper int) { return 1, 2 },
 	}
 	if s.options.tune != nil {
 		s.options.tune(o)

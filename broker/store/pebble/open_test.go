@@ -42,6 +42,29 @@ func TestASecondProcessIsRefused(t *testing.T) {
 	}
 }
 
+// A message that nothing refers to, since what did was damaged, does not stay.
+func TestAMessageGoesWithItsDamagedDeliveries(t *testing.T) {
+	const id = "\x00\x00\x00\x00\x00\x00\x00"
+	fs := vfs.NewMem()
+	fill(t, fs)
+	raw(t, fs, func(db *driver.DB) error {
+		return errors.Join(
+			db.Set([]byte("d"+id+"\x01\x03"+id+"\x01"), []byte("?"), driver.Sync),
+			db.Set([]byte("d"+id+"\x02\x03"+id+"\x01"), []byte("?"), driver.Sync),
+			db.Set([]byte("b?"), []byte("?"), driver.Sync),
+		)
+	})
+	s := open(t, fs, "store")
+	defer closeStore(t, s)
+	storetest.Read(t, s)
+	if n := s.Health().Damaged; n != 3 {
+		t.Errorf("%d records are left out", n)
+	}
+	if n := s.Messages(); n != 0 {
+		t.Errorf("%d messages are left", n)
+	}
+}
+
 // raw changes the database behind the store's back.
 func raw(t testing.TB, fs vfs.FS, change func(*driver.DB) error) {
 	t.Helper()
@@ -133,9 +156,7 @@ func TestADamagedRecordIsLeftOut(t *testing.T) {
 		"the flags of a delivery":      {"d" + id + "\x01\x03" + id + "\x02", "\x1f\x00\x00\x00\x00\x00", 1, "client=a number=2", 2, 3, 2},
 		"a delivery that was sent":     {"d" + id + "\x01\x03" + id + "\x01", "?", 1, "client=a number=1", 2, 3, 2},
 		"an exchange":                  {"d" + id + "\x01\x02" + id + "\x01", "?", 1, "client=a number=1", 2, 4, 2},
-		"a message of two sessions":    {"b" + id + "\x0a", "", 2, "client=b number=1", 2, 2, 2},
 		"a retained message":           {"er/1", "?", 1, "topic=r/1", 2, 4, 1},
-		"the key of a message":         {"b?", "?", 1, "nothing", 2, 4, 2},
 		"the key of a session":         {"c?", "?", 1, "nothing", 2, 4, 2},
 		"the key of a part of session": {"d" + id + "\x02\x01?????", "?", 1, "nothing", 2, 4, 2},
 		"a key of no session":          {"d?", "?", 1, "nothing", 2, 4, 2},
@@ -179,19 +200,27 @@ func TestADamagedRecordIsLeftOut(t *testing.T) {
 // A body is looked at when it is read, and not by Load.
 func TestADamagedBodyIsLeftOut(t *testing.T) {
 	const id = "\x00\x00\x00\x00\x00\x00\x00"
-	for name, key := range map[string]string{
-		"of its own": "d" + id + "\x01\x03" + id + "\x02", "of many": "b" + id + "\x0a",
+	for name, tc := range map[string]struct {
+		key  string
+		gone bool
+	}{
+		"of its own":             {"d" + id + "\x01\x03" + id + "\x02", false},
+		"of many":                {"b" + id + "\x0a", false},
+		"of many, which is gone": {"b" + id + "\x0a", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fs := vfs.NewMem()
 			fill(t, fs)
 			raw(t, fs, func(db *driver.DB) error {
-				value, closer, err := db.Get([]byte(key))
+				if tc.gone {
+					return db.Delete([]byte(tc.key), driver.Sync)
+				}
+				value, closer, err := db.Get([]byte(tc.key))
 				if err != nil {
 					return err
 				}
 				short := bytes.Clone(value[:len(value)-1])
-				return errors.Join(closer.Close(), db.Set([]byte(key), short, driver.Sync))
+				return errors.Join(closer.Close(), db.Set([]byte(tc.key), short, driver.Sync))
 			})
 			s := open(t, fs, "store")
 			defer closeStore(t, s)

@@ -47,7 +47,7 @@ func (s *Store) Deliveries(id, from uint64, count, bytes int) (ds []*session.Del
 func (s *Store) delivery(value []byte, at place) (*session.Delivery, error) {
 	d, message, err := decodeDelivery(value, at.seq)
 	if err == nil && d.Message == nil {
-		d.Message, err = s.message(messageKey(nil, message), message)
+		d.Message, err = s.body(at, message)
 	}
 	if errors.Is(err, errCorrupt) {
 		s.leaveOut("a message that waits for a session", "client", s.clientID(at.session), "number", at.seq)
@@ -57,6 +57,23 @@ func (s *Store) delivery(value []byte, at place) (*session.Delivery, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// body reads the message of a delivery that has a key of its own. It is nil
+// where it went with the delivery since that was read.
+func (s *Store) body(at place, id uint64) (*session.Message, error) {
+	m, err := s.message(messageKey(nil, id), id)
+	if m != nil || err != nil {
+		return m, err
+	}
+	_, closer, err := s.db.Get(deliveryKey(nil, at.session, at.seq))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read store: %w", err)
+	}
+	return nil, errors.Join(errCorrupt, closer.Close())
 }
 
 // message reads the message under a key; nil if there is none.

@@ -182,7 +182,10 @@ func (w *Worker) existing(sh *shard, c *Connect) (goesOn *Subscriber, wills []*s
 		return nil, nil, nil, reason
 	}
 	if !c.CleanStart && w.Now.Before(s.ends()) {
-		return s, nil, nil, packet.ReasonSuccess
+		if s.willIsDue(w.Now) { // the client was not back in time
+			wills = w.takeWill(s)
+		}
+		return s, wills, nil, packet.ReasonSuccess
 	}
 	wills = w.end(sh, s)
 	if s.leaving != nil {

@@ -153,7 +153,7 @@ func (w *Worker) expire(sh *shard, s *Subscriber) []*session.Message {
 	case !w.Now.Before(s.ends()):
 		return w.endExpired(sh, s)
 	}
-	if s.will != nil && !w.Now.Before(s.will.At) {
+	if s.willIsDue(w.Now) {
 		due := w.takeWill(s)
 		w.batch.Sessions = append(w.batch.Sessions, s.record())
 		w.r.schedule(s)

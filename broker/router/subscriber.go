@@ -73,6 +73,11 @@ type Subscriber struct {
 // disconnected.
 func (s *Subscriber) ends() time.Time { return s.disconnected.Add(s.session.Expiry) }
 
+// willIsDue reports whether the delay of the will has passed. It is disconnected.
+func (s *Subscriber) willIsDue(now time.Time) bool {
+	return s.will != nil && !now.Before(s.will.At)
+}
+
 // Overflow is what happens to a message that finds its session's queue full.
 type Overflow int
 

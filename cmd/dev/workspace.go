@@ -185,9 +185,9 @@ func secrets(set *manifest.Set) map[string]string {
 	plain := map[string]string{}
 	for i := range set.Users {
 		u := &set.Users[i]
-		key, ok := u.SecretKey()
+		key, _ := u.SecretKey()
 		secret := set.Secrets[key]
-		if !ok || secret == nil {
+		if u.Spec.Authentication.Password == nil || secret == nil {
 			continue
 		}
 		ref := u.Spec.Authentication.Password.SecretRef

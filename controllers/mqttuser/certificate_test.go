@@ -149,11 +149,21 @@ func TestACertificateThatCannotServeIsExplained(t *testing.T) {
 
 func TestACertificateNeedsAListenerThatAsks(t *testing.T) {
 	t.Parallel()
-	ns := env.Namespace(t, nil)
-	running(t, ns)
+	ns, ca := env.Namespace(t, nil), testenv.NewAuthority(t, "devices")
+	b, _ := running(t, ns)
+	brought := testenv.User(ns, "brought", "edge", func(u *v1alpha1.MQTTUser) {
+		u.Spec.Authentication = v1alpha1.UserAuthentication{X509: &v1alpha1.X509Authentication{CommonName: "b"}}
+	})
 	user := issued(ns)
-	env.Create(t, user)
-	env.WaitFor(t, user, rejected(v1alpha1.ReasonNoClientAuth, "set clientAuth")...)
+	env.Create(t, brought, user, ca.ClientSecret(t, ns, "dev-cert", "dev", time.Now().Add(time.Hour)))
+	for _, u := range []*v1alpha1.MQTTUser{brought, user} {
+		env.WaitFor(t, u, waiting(v1alpha1.ReasonNoClientAuth, "set clientAuth")...)
+	}
+	env.Create(t, testenv.TLSSecret(t, ns, "edge-tls", nil), ca.CASecret(ns, "devices-ca"))
+	testenv.Update(t, env, b, trusting)
+	for _, u := range []*v1alpha1.MQTTUser{brought, user} {
+		env.WaitFor(t, u, testenv.Ready)
+	}
 }
 
 func TestCertificatesOfUsersMayComeBeforeCertManager(t *testing.T) {

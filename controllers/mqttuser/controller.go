@@ -85,16 +85,19 @@ func (r *Reconciler) readBroker(ctx context.Context, s *scope) error {
 	return client.IgnoreNotFound(err)
 }
 
-// reconcileCredentials makes what the spec asks for.
+// reconcileCredentials makes what the spec asks for, and looks whether clients
+// can connect with it.
 func (r *Reconciler) reconcileCredentials(ctx context.Context, s *scope) error {
 	switch auth := s.user.Spec.Authentication; {
 	case auth.Generate != nil:
 		return r.reconcileGenerated(ctx, s)
 	case auth.Certificate != nil:
+		s.checkListeners()
 		return r.reconcileCertificate(ctx, s)
-	default:
-		return nil
+	case auth.X509 != nil:
+		s.checkListeners()
 	}
+	return nil
 }
 
 // forget drops what is remembered of a user that is gone, and whose Certificate

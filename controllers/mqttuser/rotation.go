@@ -1,7 +1,6 @@
 package mqttuser
 
 import (
-	"crypto/rand"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,10 +27,10 @@ const (
 // made for the first time, or the next one. The one before is dropped at its end.
 func advance(g resource.Generated, spec *v1alpha1.GeneratedPassword, now time.Time) (resource.Generated, change) {
 	if render.CheckPassword(g.Password) != nil {
-		return resource.Generated{Password: newPassword(), MadeAt: seconds(now)}, made
+		return resource.Generated{Password: render.NewPassword(), MadeAt: seconds(now)}, made
 	}
 	if due := nextAt(g, spec); !due.IsZero() && !now.Before(due) {
-		g = resource.Generated{Password: newPassword(), Previous: g.Password, MadeAt: seconds(now)}
+		g = resource.Generated{Password: render.NewPassword(), Previous: g.Password, MadeAt: seconds(now)}
 		if overlap(spec) == 0 {
 			g.Previous = nil
 		}
@@ -42,9 +41,6 @@ func advance(g resource.Generated, spec *v1alpha1.GeneratedPassword, now time.Ti
 	}
 	return g, kept
 }
-
-// newPassword has more than 128 bits of chance, and only letters and digits.
-func newPassword() []byte { return []byte(rand.Text()) }
 
 // seconds is the time as a Secret tells it.
 func seconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }

@@ -2,6 +2,7 @@ package mqttuser
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -28,7 +29,7 @@ type scope struct {
 	// earlier pass has found.
 	password    *v1alpha1.GeneratedPasswordStatus
 	certificate *v1alpha1.CertificateStatus
-	// problem keeps the credentials from being made; nil where nothing does.
+	// problem keeps clients from connecting; nil where nothing does.
 	problem *notice
 	requeue time.Duration
 }
@@ -57,8 +58,25 @@ func (s *scope) again(d time.Duration) {
 	}
 }
 
-// waitFor notes what keeps the credentials from being made.
-func (s *scope) waitFor(reason, message string) { s.problem = &notice{reason, message} }
+// waitFor notes what keeps clients from connecting. What was noted first stays.
+func (s *scope) waitFor(reason, message string) {
+	if s.problem == nil {
+		s.problem = &notice{reason, message}
+	}
+}
+
+// checkListeners notes where no listener asks for the client certificate that the
+// user comes with.
+func (s *scope) checkListeners() {
+	for i := range s.broker.Spec.Listeners {
+		if tls := s.broker.ListenerTLS(&s.broker.Spec.Listeners[i]); tls != nil && tls.AsksForCertificate() {
+			return
+		}
+	}
+	s.waitFor(v1alpha1.ReasonNoClientAuth, fmt.Sprintf(
+		"no listener of Broker %s/%s asks for client certificates: set clientAuth in its spec.tls, or in the tls of a listener",
+		s.broker.Namespace, s.broker.Name))
+}
 
 // judge notes what an error means for people, and returns it where the call is to
 // be tried again.

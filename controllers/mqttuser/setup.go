@@ -60,7 +60,7 @@ func (r *Reconciler) usersOfBroker(ctx context.Context, broker client.Object) []
 	}
 	var requests []reconcile.Request
 	for i := range users.Items {
-		if auth := users.Items[i].Spec.Authentication; auth.Generate != nil || auth.Certificate != nil {
+		if users.Items[i].Spec.Authentication.Password == nil {
 			requests = append(requests, request(&users.Items[i]))
 		}
 	}

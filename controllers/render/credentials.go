@@ -23,10 +23,14 @@ var unhashed = strings.Repeat("?", 97)
 // verdict what is missing.
 func (u *user) readCredentials(in Input, out *config.User) Verdict {
 	auth := u.source.Spec.Authentication
-	if out.CommonName = u.source.CommonName(); out.CommonName != "" {
-		return certificateVerdict(in.Broker, auth)
-	}
 	key, _ := u.source.SecretKey()
+	out.CommonName = u.source.CommonName()
+	switch {
+	case auth.Certificate != nil:
+		return accepted(fmt.Sprintf("clients connect with the certificate in Secret %q", key.Name))
+	case auth.X509 != nil:
+		return accepted("clients connect with a certificate of this common name")
+	}
 	secret := in.Secrets[key]
 	if secret != nil {
 		u.SecretVersion = secret.ResourceVersion
@@ -35,23 +39,6 @@ func (u *user) readCredentials(in Input, out *config.User) Verdict {
 		return u.readGenerated(key.Name, secret, out)
 	}
 	return u.readPassword(in, secret, out)
-}
-
-// certificateVerdict accepts a user who comes with a certificate, where a
-// listener asks for one.
-func certificateVerdict(b *v1alpha1.Broker, auth v1alpha1.UserAuthentication) Verdict {
-	for i := range b.Spec.Listeners {
-		if tls := b.ListenerTLS(&b.Spec.Listeners[i]); tls == nil || !tls.AsksForCertificate() {
-			continue
-		}
-		if auth.Certificate != nil {
-			return accepted(fmt.Sprintf("clients connect with the certificate in Secret %q", auth.Certificate.SecretName))
-		}
-		return accepted("clients connect with a certificate of this common name")
-	}
-	return rejected(v1alpha1.ReasonNoClientAuth,
-		"no listener of Broker %s/%s asks for client certificates: set clientAuth in its spec.tls, or in the tls of a listener",
-		b.Namespace, b.Name)
 }
 
 // readPassword reads the hash, or the password that is to be hashed, from the

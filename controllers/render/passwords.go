@@ -11,6 +11,10 @@ import (
 // maxVerified bounds the memory of Passwords, in entries of some 100 bytes.
 const maxVerified = 1 << 17
 
+// NewPassword returns a password of chance, with more than 128 bits of it and only
+// letters and digits.
+func NewPassword() []byte { return []byte(rand.Text()) }
+
 // Passwords hashes passwords, and remembers which password verified against
 // which hash, so that rendering a thousand users again costs no slow hashing.
 // It remembers neither passwords nor hashes, but a MAC over both, whose key

@@ -122,9 +122,6 @@ const (
 	devACL  = `{kind: TopicACL, metadata: {name: acl}, spec: {brokerRef: {name: edge}, subjects: [{user: dev}], rules: [{effect: Allow, actions: [Publish], topics: ["a/%u"]}]}}`
 )
 
-// clientAuth is a Broker with a listener that asks for client certificates.
-const clientAuth = `{kind: Broker, spec: {tls: {secretName: t, clientAuth: {mode: Optional, caSecretName: ca}}}}`
-
 const generate = `authentication: {generate: {secretName: x}}`
 
 // generatedSecret is a Secret "x" that the user of this UID controls, in the
@@ -153,7 +150,7 @@ func TestUsersAreJudged(t *testing.T) {
 		"plain password": {[]string{secrets, dev}, "Accepted", "", true},
 		"hash":           {[]string{secrets, user("name: dev", `authentication: {password: {secretRef: {name: s, key: passwordHash}}}`)}, "Accepted", "", true},
 		"binary":         {[]string{secrets, user("name: dev", `authentication: {password: {secretRef: {name: s, key: binary}}}`)}, "Accepted", "", true},
-		"common name":    {[]string{clientAuth, user("name: dev", `authentication: {x509: {commonName: dev}}`)}, "Accepted", "", true},
+		"common name":    {[]string{user("name: dev", `authentication: {x509: {commonName: dev}}`)}, "Accepted", "", true},
 		"disabled":       {[]string{user("name: dev", `disabled: true, `+password)}, "Disabled", "disabled", false},
 		"longest":        {[]string{passwordOf(1024), dev}, "Accepted", "", true},
 		"too long":       {[]string{passwordOf(1025), dev}, "InvalidCredentials", "longer than 1024 bytes", false},
@@ -167,13 +164,9 @@ func TestUsersAreJudged(t *testing.T) {
 		"generated, and emptied": {[]string{strings.Replace(generatedSecret("iot/dev"), "password: new", `password: ""`, 1),
 			user("name: dev", generate)}, "WaitingForSecret", "about to get a new password", false},
 		"generated for somebody else": {[]string{generatedSecret("iot/other"), user("name: dev", generate)}, "NotOwned", "does not belong to the MQTTUser", false},
-		"issued": {[]string{clientAuth, user("name: dev", `authentication: {certificate: {issuerRef: {name: ca}, secretName: x}}`)},
+		"issued": {[]string{user("name: dev", `authentication: {certificate: {issuerRef: {name: ca}, secretName: x}}`)},
 			"Accepted", `Secret "x"`, true},
-		"issued, and no listener asks": {[]string{user("name: dev", `authentication: {certificate: {issuerRef: {name: ca}, secretName: x}}`)},
-			"NoClientAuth", "set clientAuth in its spec.tls", false},
-		"common name, and no listener asks": {[]string{user("name: dev", `authentication: {x509: {commonName: dev}}`)},
-			"NoClientAuth", "set clientAuth in its spec.tls", false},
-		"username that is the common name of an older one": {[]string{clientAuth, user("name: a", `authentication: {x509: {commonName: dev}}`),
+		"username that is the common name of an older one": {[]string{user("name: a", `authentication: {x509: {commonName: dev}}`),
 			user("name: dev", `authentication: {certificate: {issuerRef: {name: ca}, secretName: x}}`)}, "CommonNameTaken", "iot/a is older", false},
 		"other namespace": {[]string{user("name: dev, namespace: far", password)},
 			"NotAllowedByBroker", `namespace "far"`, false},
@@ -181,7 +174,7 @@ func TestUsersAreJudged(t *testing.T) {
 			user(`name: a, creationTimestamp: "2030-01-01T00:00:00Z"`, `username: dev, `+password)}, "UsernameTaken", "iot/dev is older", false},
 		"username of one that is not admitted": {[]string{secrets, user("name: dev, namespace: far", password),
 			user(`name: dev, creationTimestamp: "2030-01-01T00:00:00Z"`, password)}, "Accepted", "", true},
-		"common name of an older one": {[]string{clientAuth, user("name: a", `authentication: {x509: {commonName: dev}}`),
+		"common name of an older one": {[]string{user("name: a", `authentication: {x509: {commonName: dev}}`),
 			user("name: b", `authentication: {x509: {commonName: dev}}`)}, "CommonNameTaken", "iot/a is older", false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -260,7 +253,7 @@ func TestSelectorsStayInTheirNamespace(t *testing.T) {
 }
 
 func TestTheOrderOfTheInputDoesNotMatter(t *testing.T) {
-	in := input(t, clientAuth, secrets, dev, devACL,
+	in := input(t, secrets, dev, devACL,
 		user("name: a", `authentication: {x509: {commonName: a}}, clientIds: [z, b]`),
 		user("name: b", `username: dev, authentication: {x509: {commonName: b}}`),
 		user("name: c", `authentication: {x509: {commonName: a}}, clientIds: [b, z]`),
@@ -336,7 +329,7 @@ func TestBothPasswordsOfARotationAreKept(t *testing.T) {
 func TestTheNewestAreRefusedWhenTheBrokerIsFull(t *testing.T) {
 	const count = 12_000 // users, of some 140 bytes each
 	slow := &slowHash{}
-	in := input(t, clientAuth, secrets, devACL)
+	in := input(t, secrets, devACL)
 	in.Passwords = slow.passwords()
 	for i := range count {
 		u := v1alpha1.MQTTUser{Spec: v1alpha1.MQTTUserSpec{

@@ -18,6 +18,7 @@ import (
 	"github.com/godwit-mqtt/godwit/broker/auth/password"
 	"github.com/godwit-mqtt/godwit/controllers"
 	"github.com/godwit-mqtt/godwit/controllers/broker"
+	"github.com/godwit-mqtt/godwit/controllers/lookup"
 	"github.com/godwit-mqtt/godwit/controllers/render"
 )
 
@@ -102,7 +103,7 @@ func legible(_ []string, a slog.Attr) slog.Attr {
 func managerOptions(f operatorFlags, scheme *runtime.Scheme) manager.Options {
 	return manager.Options{
 		Scheme:                        scheme,
-		Cache:                         broker.CacheOptions(),
+		Cache:                         lookup.CacheOptions(),
 		Metrics:                       metricsserver.Options{BindAddress: f.metricsAddress},
 		HealthProbeBindAddress:        f.healthAddress,
 		LeaderElection:                f.leaderElection,

@@ -14,6 +14,7 @@ import (
 	"github.com/godwit-mqtt/godwit/controllers/apply"
 	"github.com/godwit-mqtt/godwit/controllers/broker"
 	"github.com/godwit-mqtt/godwit/controllers/enforcement"
+	"github.com/godwit-mqtt/godwit/controllers/lookup"
 	"github.com/godwit-mqtt/godwit/controllers/mqttuser"
 	"github.com/godwit-mqtt/godwit/controllers/render"
 	"github.com/godwit-mqtt/godwit/controllers/topicacl"
@@ -30,23 +31,34 @@ func Scheme() (*runtime.Scheme, error) {
 }
 
 // Add adds the controllers to a manager that was made with Scheme and with
-// broker.CacheOptions.
+// lookup.CacheOptions.
 func Add(ctx context.Context, mgr ctrl.Manager, passwords *render.Passwords, options broker.Options) error {
-	if err := broker.AddIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
+	if err := lookup.AddIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
 	ledger := enforcement.NewLedger()
+	events := mgr.GetEventRecorder("godwit")
+	applier := apply.New(mgr.GetClient(), mgr.GetAPIReader())
+	secrets := lookup.NewSecrets(mgr.GetCache(), mgr.GetAPIReader())
 	brokers := &broker.Reconciler{
 		Client:    mgr.GetClient(),
 		Live:      mgr.GetAPIReader(),
-		Events:    mgr.GetEventRecorder("godwit"),
-		Applier:   apply.New(mgr.GetClient(), mgr.GetAPIReader()),
+		Events:    events,
+		Applier:   applier,
+		Secrets:   secrets,
 		Ledger:    ledger,
 		Prober:    &broker.AdminProber{},
 		Passwords: passwords,
 		Options:   options,
 	}
-	users := &mqttuser.Reconciler{Client: mgr.GetClient(), Ledger: ledger}
+	users := &mqttuser.Reconciler{
+		Client:  mgr.GetClient(),
+		Live:    mgr.GetAPIReader(),
+		Events:  events,
+		Applier: applier,
+		Secrets: secrets,
+		Ledger:  ledger,
+	}
 	acls := &topicacl.Reconciler{Client: mgr.GetClient(), Ledger: ledger}
 	return errors.Join(brokers.SetupWithManager(mgr), users.SetupWithManager(mgr), acls.SetupWithManager(mgr))
 }

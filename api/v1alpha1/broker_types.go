@@ -312,7 +312,8 @@ type IssuerRef struct {
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 
-	// Kind of the issuer. Default: Issuer, in the Broker's namespace.
+	// Kind of the issuer. Default: Issuer, in the namespace of the object that
+	// names it.
 	// Example: ClusterIssuer.
 	// +optional
 	// +kubebuilder:default=Issuer

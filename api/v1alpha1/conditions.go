@@ -33,21 +33,33 @@ const (
 	ReasonNotStalled = "NotStalled"
 )
 
-// Reasons of a Broker's conditions.
+// Reasons that more than one kind has.
 const (
-	// ReasonPaused: spec.paused is set, and the operator changes nothing.
-	ReasonPaused = "Paused"
-	// ReasonNotSupported: the spec asks for what this version cannot do.
-	ReasonNotSupported = "NotSupported"
-	// ReasonNotOwned: a child's name is taken by an object of somebody else.
+	// ReasonNotOwned: the name of an object that the operator would make is taken
+	// by one of somebody else.
 	ReasonNotOwned = "NotOwned"
-	// ReasonInvalidChild: the API server refused a child object as invalid or
-	// forbidden.
-	ReasonInvalidChild = "InvalidChild"
 	// ReasonCertManagerNotInstalled: the cluster has no Certificate kind.
 	ReasonCertManagerNotInstalled = "CertManagerNotInstalled"
 	// ReasonWaitingForCertificate: cert-manager has not issued yet.
 	ReasonWaitingForCertificate = "WaitingForCertificate"
+	// ReasonWaitingForSecret: the Secret, or its key, is not there.
+	ReasonWaitingForSecret = "WaitingForSecret"
+	// ReasonInvalidCredentials: the Secret's content is of no use.
+	ReasonInvalidCredentials = "InvalidCredentials"
+	// ReasonPaused: spec.paused of the Broker is set, and the operator changes
+	// nothing.
+	ReasonPaused = "Paused"
+	// ReasonFailed: a call failed and is tried again.
+	ReasonFailed = "Failed"
+)
+
+// Reasons of a Broker's conditions.
+const (
+	// ReasonNotSupported: the spec asks for what this version cannot do.
+	ReasonNotSupported = "NotSupported"
+	// ReasonInvalidChild: the API server refused a child object as invalid or
+	// forbidden.
+	ReasonInvalidChild = "InvalidChild"
 	// ReasonWaitingForTLS: the pods wait for Secrets that they mount.
 	ReasonWaitingForTLS = "WaitingForTLS"
 	// ReasonWaitingForPods: the pods are not all running and ready.
@@ -60,8 +72,6 @@ const (
 	ReasonConfigRejected = "ConfigRejected"
 	// ReasonScaledToZero: spec.replicas is 0.
 	ReasonScaledToZero = "ScaledToZero"
-	// ReasonFailed: a call failed and is tried again.
-	ReasonFailed = "Failed"
 )
 
 // Reasons of the conditions of a MQTTUser or TopicACL.
@@ -74,12 +84,12 @@ const (
 	ReasonNotAllowedByBroker = "NotAllowedByBroker"
 	// ReasonUsernameTaken: an older MQTTUser of the Broker holds the username.
 	ReasonUsernameTaken = "UsernameTaken"
+	// ReasonDisabled: spec.disabled is set, and nobody connects as the user.
+	ReasonDisabled = "Disabled"
+	// ReasonNoClientAuth: no listener of the Broker asks for client certificates.
+	ReasonNoClientAuth = "NoClientAuth"
 	// ReasonCommonNameTaken: an older MQTTUser of the Broker holds the common name.
 	ReasonCommonNameTaken = "CommonNameTaken"
-	// ReasonWaitingForSecret: the Secret, or its key, is not there.
-	ReasonWaitingForSecret = "WaitingForSecret"
-	// ReasonInvalidCredentials: the Secret's content can be no password.
-	ReasonInvalidCredentials = "InvalidCredentials"
 	// ReasonInvalidRule: MQTT does not allow a topic filter of a rule.
 	ReasonInvalidRule = "InvalidRule"
 	// ReasonInvalidSubject: a selector cannot be read.

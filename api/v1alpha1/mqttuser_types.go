@@ -15,9 +15,11 @@ import (
 // +kubebuilder:printcolumn:name="Username",type=string,JSONPath=`.status.username`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Secret",type=string,priority=1,JSONPath=`.status.secretName`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="has(self.spec.username) || self.metadata.name.size() <= 128",message="metadata.name is longer than a username may be (128): set spec.username"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.authentication.certificate) || (has(self.spec.username) ? self.spec.username.size() : self.metadata.name.size()) <= 64",message="the username becomes the common name of the certificate, which has at most 64 characters: set a shorter spec.username"
 type MQTTUser struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -92,8 +94,8 @@ type UserAuthentication struct {
 	// +optional
 	Password *PasswordAuthentication `json:"password,omitempty"`
 
-	// A password that the operator generates and rotates. Not supported in this
-	// version.
+	// A password that the operator generates and rotates.
+	// Example: {secretName: dev-1-mqtt, rotateEvery: 720h, overlap: 24h}.
 	// +optional
 	Generate *GeneratedPassword `json:"generate,omitempty"`
 
@@ -102,8 +104,9 @@ type UserAuthentication struct {
 	// +optional
 	X509 *X509Authentication `json:"x509,omitempty"`
 
-	// A client certificate that cert-manager issues. Not supported in this
-	// version.
+	// A client certificate that cert-manager issues, for a listener with
+	// clientAuth. Needs cert-manager in the cluster.
+	// Example: {issuerRef: {name: devices}, secretName: dev-1-cert}.
 	// +optional
 	Certificate *IssuedCertificate `json:"certificate,omitempty"`
 }
@@ -134,20 +137,38 @@ type SecretKeyRef struct {
 // PasswordHashKey is the key of a Secret that holds a hash, not a password.
 const PasswordHashKey = "passwordHash"
 
-// GeneratedPassword asks for a password made by the operator.
+// Keys of a Secret with a generated password that count for authentication.
+const (
+	PasswordKey         = "password"
+	PreviousPasswordKey = "previousPassword"
+)
+
+// GeneratedPassword asks for a password made by the operator, in a Secret that
+// belongs to the MQTTUser. What stands in the Secret's key password is what
+// brokers accept: without the Secret, or that key, a new password is made at
+// once; one that you write there takes force. The other keys are kept as they
+// should be.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.rotateEvery) || !has(self.overlap) || duration(self.overlap) <= duration(self.rotateEvery)",message="two passwords are valid at a time: set overlap to rotateEvery or less"
 type GeneratedPassword struct {
-	// Name of the Secret to write: username, password, host, port, uri, and
-	// ca.crt where the listener has TLS. Example: dev-1-mqtt.
-	// +kubebuilder:validation:MinLength=1
+	// Name of the Secret to write, in the MQTTUser's namespace: username, password,
+	// host, port, uri, and ca.crt where the listener has TLS and a CA of its own.
+	// While the password before stays valid, it is in previousPassword. A Secret
+	// that does not belong to the MQTTUser is left as it is. Example: dev-1-mqtt.
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
 	SecretName string `json:"secretName"`
 
-	// How often a new password is made. Default: never. Example: 720h.
+	// How often a new password is made: 1m or more. Default: never. Example: 720h.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m')",message="set rotateEvery to 1m or more"
 	RotateEvery *metav1.Duration `json:"rotateEvery,omitempty"`
 
-	// How long the password before stays valid. Default: 24h.
+	// How long the password before stays valid after a rotation, so that clients
+	// have time to take up the new one. 0s: not at all. Default: 24h, or
+	// rotateEvery where that is shorter. Example: 1h.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s')",message="set overlap to 0s or more"
 	Overlap *metav1.Duration `json:"overlap,omitempty"`
 }
 
@@ -163,13 +184,27 @@ type X509Authentication struct {
 // IssuedCertificate asks cert-manager for a client certificate whose common
 // name is the username.
 type IssuedCertificate struct {
-	// The issuer that signs. Example: {name: devices, kind: ClusterIssuer}.
+	// The issuer that signs. Its CA has to be among those of the clientAuth of a
+	// listener. Example: {name: devices, kind: ClusterIssuer}.
 	IssuerRef IssuerRef `json:"issuerRef"`
 
-	// Name of the Secret to write. Example: dev-1-cert.
-	// +kubebuilder:validation:MinLength=1
+	// Name of the Secret that cert-manager writes, in the MQTTUser's namespace, and
+	// of the Certificate: tls.crt, tls.key and ca.crt. Example: dev-1-cert.
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
 	SecretName string `json:"secretName"`
+
+	// How long the certificate is valid; the issuer may choose otherwise.
+	// Default: that of cert-manager, 2160h. Example: 720h.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1h')",message="cert-manager issues for one hour at least: set duration to 1h or more"
+	Duration *metav1.Duration `json:"duration,omitempty"`
+
+	// How long before its end the certificate is renewed. Default: that of
+	// cert-manager, a third of its life. Example: 240h.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('5m')",message="cert-manager renews five minutes ahead at least: set renewBefore to 5m or more"
+	RenewBefore *metav1.Duration `json:"renewBefore,omitempty"`
 }
 
 // UserLimits bound one user. What is not set has no limit of its own; the
@@ -220,11 +255,38 @@ type MQTTUserStatus struct {
 	// +optional
 	SecretName string `json:"secretName,omitempty"`
 
+	// Version of the Secret with the user's credentials, its
+	// metadata.resourceVersion, that the conditions speak of.
+	// +optional
+	ObservedSecretVersion string `json:"observedSecretVersion,omitempty"`
+
+	// The generated password. The password itself is in the Secret only.
+	// +optional
+	Password *GeneratedPasswordStatus `json:"password,omitempty"`
+
+	// The issued certificate, as it stands in the Secret.
+	// +optional
+	Certificate *CertificateStatus `json:"certificate,omitempty"`
+
 	// Ready, Accepted and Programmed.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// GeneratedPasswordStatus says when a password was made and how long it counts.
+type GeneratedPasswordStatus struct {
+	// When the password was made.
+	MadeAt metav1.Time `json:"madeAt"`
+
+	// When the next one is made; absent where rotateEvery is not set.
+	// +optional
+	NextAt *metav1.Time `json:"nextAt,omitempty"`
+
+	// Until when the password before is valid; absent where it is not.
+	// +optional
+	PreviousUntil *metav1.Time `json:"previousUntil,omitempty"`
 }
 
 // MQTTUserList is a list of MQTTUsers.

@@ -50,14 +50,33 @@ func (u *MQTTUser) BrokerKey() types.NamespacedName {
 	return u.Spec.BrokerRef.in(u.Namespace)
 }
 
-// SecretKey is the Secret that the user's password is in; ok is false where
-// there is none.
+// SecretKey is the Secret that the user's credentials are in: brought, generated
+// or issued. ok is false where there is none.
 func (u *MQTTUser) SecretKey() (key types.NamespacedName, ok bool) {
-	p := u.Spec.Authentication.Password
-	if p == nil {
-		return key, false
+	auth := u.Spec.Authentication
+	key.Namespace = u.Namespace
+	switch {
+	case auth.Password != nil:
+		key.Name = auth.Password.SecretRef.Name
+	case auth.Generate != nil:
+		key.Name = auth.Generate.SecretName
+	case auth.Certificate != nil:
+		key.Name = auth.Certificate.SecretName
 	}
-	return types.NamespacedName{Namespace: u.Namespace, Name: p.SecretRef.Name}, true
+	return key, key.Name != ""
+}
+
+// CommonName of the client certificates that authenticate as the user; empty
+// where none does.
+func (u *MQTTUser) CommonName() string {
+	switch auth := u.Spec.Authentication; {
+	case auth.X509 != nil:
+		return auth.X509.CommonName
+	case auth.Certificate != nil:
+		return u.Username()
+	default:
+		return ""
+	}
 }
 
 // BrokerKey is the Broker that the rules are for.

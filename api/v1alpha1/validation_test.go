@@ -83,6 +83,13 @@ func TestUsersThatAreRefused(t *testing.T) {
 		"star-in-the-middle": {`{brokerRef: {name: edge}, clientIds: ["a*b"], ` + password + `}`, "spec.clientIds"},
 		"no-broker":          {`{brokerRef: {name: ""}, ` + password + `}`, "spec.brokerRef.name"},
 		"no-packets":         {`{brokerRef: {name: edge}, limits: {maxPacketSize: 1}, ` + password + `}`, "128 bytes or more"},
+		"rotates-at-once":    {`{brokerRef: {name: edge}, authentication: {generate: {secretName: s, rotateEvery: 1s}}}`, "rotateEvery to 1m or more"},
+		"overlaps-backwards": {`{brokerRef: {name: edge}, authentication: {generate: {secretName: s, overlap: -1s}}}`, "overlap to 0s or more"},
+		"overlaps-too-long":  {`{brokerRef: {name: edge}, authentication: {generate: {secretName: s, rotateEvery: 1h, overlap: 2h}}}`, "overlap to rotateEvery or less"},
+		"no-secret-name":     {`{brokerRef: {name: edge}, authentication: {generate: {secretName: "A/b"}}}`, "generate.secretName"},
+		"short-certificate":  {`{brokerRef: {name: edge}, authentication: {certificate: {issuerRef: {name: ca}, secretName: s, duration: 1m}}}`, "1h or more"},
+		"long-common-name": {`{brokerRef: {name: edge}, username: ` + strings.Repeat("a", 65) + `, authentication: {certificate: {issuerRef: {name: ca}, secretName: s}}}`,
+			"at most 64 characters"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			refused(t, env.Client.Create(t.Context(), parse(t, &v1alpha1.MQTTUser{}, name, tt.spec)), tt.message)

@@ -39,13 +39,7 @@ func (r *run) goAway(*samples) error {
 	return errors.Join(r.connectAll(r.subscribers), r.leaveAll(r.subscribers))
 }
 
-func (r *run) connectPublishers(s *samples) error {
-	if err := r.connectAll(r.publishers); err != nil {
-		return err
-	}
-	s.connected = r.sample()
-	return r.turnUntil(s.connected.at + settle)
-}
+func (r *run) connectPublishers(s *samples) error { return r.connectThese(r.publishers, s) }
 
 // store publishes all messages.
 func (r *run) store(s *samples) error {

@@ -130,8 +130,8 @@ func (r *run) sample() sample {
 
 // samples are taken at the turns of a run.
 type samples struct {
-	start, connected, begin, end sample
-	stored, settled, reading     sample // between begin and end, where messages are stored
+	start, connected, ready, begin, end sample // ready is before anything is sent
+	stored, settled, reading            sample // between begin and end, where messages are stored
 }
 
 func (r *run) result(s samples) *Result {
@@ -228,7 +228,7 @@ func (r *run) broker(s samples) *Broker {
 		CPUPercent:         100 * ratio(cpu, float64(s.end.at-s.begin.at)),
 		CPUMicros:          ratio(cpu/1e3, s.messages()),
 		CPUMicrosConnect:   float64((s.connected.broker.cpu - s.start.broker.cpu).Microseconds()) / clients,
-		BytesPerConnection: float64(s.begin.broker.resident-s.start.broker.resident) / clients,
+		BytesPerConnection: float64(s.ready.broker.resident-s.start.broker.resident) / clients,
 		Written:            ratio(float64(s.end.broker.written-s.begin.broker.written), s.messages()),
 	}
 }

@@ -164,12 +164,16 @@ func (r *run) measure(ctx context.Context) (*Result, error) {
 }
 
 // connect opens all connections.
-func (r *run) connect(s *samples) error {
-	if err := r.connectAll(r.clients); err != nil {
+func (r *run) connect(s *samples) error { return r.connectThese(r.clients, s) }
+
+func (r *run) connectThese(clients []*client, s *samples) error {
+	if err := r.connectAll(clients); err != nil {
 		return err
 	}
 	s.connected = r.sample()
-	return r.turnUntil(s.connected.at + settle)
+	err := r.turnUntil(s.connected.at + settle)
+	s.ready = r.sample()
+	return err
 }
 
 // load sends, if the scenario does, and takes a sample at either end of what is

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Linux counts the CPU time of processes in ticks of a hundredth of a second.
+// Linux counts the time of the whole machine in ticks of a hundredth of a second.
 const clockTick = 10 * time.Millisecond
 
 // ownCPU is the CPU time of this process, and of the calling thread.
@@ -29,26 +29,23 @@ func rusage(who int) time.Duration {
 }
 
 // processUsage is what a process has used up.
-func processUsage(pid int) (usage, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+func processUsage(pid int) (u usage, err error) {
+	// The kernel's clock of the CPU time of a process, with all threads that it
+	// has or had. See clock_getcpuclockid(3).
+	const scheduled = 2
+	var t unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|scheduled), &t); err != nil {
+		return usage{}, fmt.Errorf("the CPU time of process %d: %w", pid, err)
+	}
+	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	if err != nil {
 		return usage{}, err
 	}
-	// The name, in parentheses, may hold anything.
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	const utime, stime, rss = 11, 12, 21
-	if len(fields) <= rss {
-		return usage{}, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
+	var size, pages int64
+	if _, err := fmt.Fscan(bytes.NewReader(statm), &size, &pages); err != nil {
+		return usage{}, fmt.Errorf("/proc/%d/statm: %w", pid, err)
 	}
-	var n [3]int64
-	for i, field := range []int{utime, stime, rss} {
-		if n[i], err = strconv.ParseInt(string(fields[field]), 10, 64); err != nil {
-			return usage{}, err
-		}
-	}
-	return usage{
-		cpu: time.Duration(n[0]+n[1]) * clockTick, resident: n[2] * int64(os.Getpagesize()), written: written(pid),
-	}, nil
+	return usage{cpu: time.Duration(t.Nano()), resident: pages * int64(os.Getpagesize()), written: written(pid)}, nil
 }
 
 // written is what a process had the kernel write to disk, page by page. It is

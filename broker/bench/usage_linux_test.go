@@ -46,6 +46,9 @@ func TestThisProcessUsesSomething(t *testing.T) {
 	if err != nil || u.resident == 0 {
 		t.Errorf("%+v, %v", u, err)
 	}
+	if own, _ := ownCPU(); u.cpu <= 0 || u.cpu > own {
+		t.Errorf("%v of CPU time, and %v a moment later", u.cpu, own)
+	}
 	if _, err := processUsage(-1); err == nil {
 		t.Error("a process that is not there is no error")
 	}

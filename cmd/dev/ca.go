@@ -115,8 +115,8 @@ type names struct {
 // serves says whether a certificate of the CA is good for these names for a
 // while yet.
 func (ca *authority) serves(certPEM []byte, n names, now time.Time) bool {
-	cert, err := parseCertificate(certPEM)
-	if err != nil || cert.CheckSignatureFrom(ca.cert) != nil || now.Add(leafRenew).After(cert.NotAfter) {
+	cert := ca.current(certPEM, now)
+	if cert == nil {
 		return false
 	}
 	var ips []netip.Addr
@@ -127,25 +127,54 @@ func (ca *authority) serves(certPEM []byte, n names, now time.Time) bool {
 	return slices.Equal(cert.DNSNames, n.dns) && slices.Equal(ips, n.ips)
 }
 
+// admits says whether a certificate of the CA is good for a client of this common
+// name for a while yet.
+func (ca *authority) admits(certPEM []byte, commonName string, now time.Time) bool {
+	cert := ca.current(certPEM, now)
+	return cert != nil && cert.Subject.CommonName == commonName
+}
+
+// current parses a certificate; nil where it is not of this CA, or has to be
+// renewed.
+func (ca *authority) current(certPEM []byte, now time.Time) *x509.Certificate {
+	cert, err := parseCertificate(certPEM)
+	if err != nil || cert.CheckSignatureFrom(ca.cert) != nil || now.Add(leafRenew).After(cert.NotAfter) {
+		return nil
+	}
+	return cert
+}
+
 // issue makes a server certificate.
 func (ca *authority) issue(n names, now time.Time) (certPEM, keyPEM []byte, err error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, fmt.Errorf("issue certificate: %w", err)
-	}
 	template := &x509.Certificate{
-		SerialNumber:          serial(),
-		Subject:               pkix.Name{CommonName: n.dns[0]},
-		NotBefore:             now.Add(-clockSkew),
-		NotAfter:              now.Add(leafLife),
-		BasicConstraintsValid: true,
-		KeyUsage:              x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames:              n.dns,
+		Subject:     pkix.Name{CommonName: n.dns[0]},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		DNSNames:    n.dns,
 	}
 	for _, ip := range n.ips {
 		template.IPAddresses = append(template.IPAddresses, ip.AsSlice())
 	}
+	return ca.issueLeaf(template, now)
+}
+
+// issueToClient makes a client certificate.
+func (ca *authority) issueToClient(commonName string, now time.Time) (certPEM, keyPEM []byte, err error) {
+	return ca.issueLeaf(&x509.Certificate{
+		Subject:     pkix.Name{CommonName: commonName},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}, now)
+}
+
+// issueLeaf completes the template and signs it, with a new key.
+func (ca *authority) issueLeaf(template *x509.Certificate, now time.Time) (certPEM, keyPEM []byte, err error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("issue certificate: %w", err)
+	}
+	template.SerialNumber = serial()
+	template.NotBefore, template.NotAfter = now.Add(-clockSkew), now.Add(leafLife)
+	template.BasicConstraintsValid = true
+	template.KeyUsage = x509.KeyUsageDigitalSignature
 	certPEM, keyPEM, err = sign(template, ca.cert, key, ca.key)
 	if err != nil {
 		return nil, nil, fmt.Errorf("issue certificate: %w", err)

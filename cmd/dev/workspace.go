@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -31,6 +32,7 @@ import (
 //	access/access.json
 //	tls/LISTENER/{tls.crt,tls.key}     certificates
 //	client-ca/LISTENER/ca.crt          CAs of client certificates
+//	credentials/NAMESPACE/SECRET/KEY   passwords and certificates made for users
 //	data/NAMESPACE/NAME/               sessions and messages of a Broker
 //	lock                               held while a process uses the directory
 //
@@ -107,7 +109,8 @@ func (w *Workspace) paths() render.Paths {
 type Build struct {
 	Broker *v1alpha1.Broker
 	Config *config.Config
-	// Secrets holds the plain passwords by username, where the manifests do.
+	// Secrets holds the plain passwords by username, where the manifests do, or
+	// where they were generated.
 	Secrets map[string]string
 	// CAFiles holds by listener the CA that clients verify it with; no entry for
 	// a plain one.
@@ -130,7 +133,8 @@ func (w *Workspace) Build() (*Build, error) {
 		return nil, fmt.Errorf("%s: %w", w.manifests, err)
 	}
 	broker.Default()
-	out, err := w.render(set, broker)
+	secrets := w.withGenerated(set, broker)
+	out, err := w.render(set, broker, secrets)
 	if err != nil {
 		return nil, err
 	}
@@ -138,18 +142,21 @@ func (w *Workspace) Build() (*Build, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Build{Broker: broker, Config: cfg, Secrets: secrets(set), CAFiles: map[string]string{}}
+	b := &Build{Broker: broker, Config: cfg, Secrets: passwords(set), CAFiles: map[string]string{}}
 	b.Notes = notes(set, broker, out)
 	if err := w.certify(set, b); err != nil {
+		return nil, err
+	}
+	if err := w.writeCredentials(set, b, secrets); err != nil {
 		return nil, err
 	}
 	return b, w.write(out)
 }
 
-func (w *Workspace) render(set *manifest.Set, broker *v1alpha1.Broker) (*render.Output, error) {
+func (w *Workspace) render(set *manifest.Set, broker *v1alpha1.Broker, secrets map[types.NamespacedName]*corev1.Secret) (*render.Output, error) {
 	previous, _ := os.ReadFile(filepath.Join(w.AccessDir(), config.AccessFile)) // none the first time
 	return render.Render(render.Input{
-		Broker: broker, Users: set.Users, ACLs: set.ACLs, Secrets: set.Secrets,
+		Broker: broker, Users: set.Users, ACLs: set.ACLs, Secrets: secrets,
 		Namespaces: set.Namespaces, Previous: previous, Paths: w.paths(), Passwords: w.passwords,
 	})
 }
@@ -180,14 +187,14 @@ func notes(set *manifest.Set, broker *v1alpha1.Broker, out *render.Output) []str
 	return all
 }
 
-// secrets returns the plain passwords that the manifests hold.
-func secrets(set *manifest.Set) map[string]string {
+// passwords returns the plain passwords that the manifests hold.
+func passwords(set *manifest.Set) map[string]string {
 	plain := map[string]string{}
 	for i := range set.Users {
 		u := &set.Users[i]
-		key, ok := u.SecretKey()
+		key, _ := u.SecretKey()
 		secret := set.Secrets[key]
-		if !ok || secret == nil {
+		if u.Spec.Authentication.Password == nil || secret == nil {
 			continue
 		}
 		ref := u.Spec.Authentication.Password.SecretRef

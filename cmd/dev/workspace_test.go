@@ -260,3 +260,44 @@ func TestWatchRebuildsOnEachChange(t *testing.T) {
 	case <-time.After(5 * look):
 	}
 }
+
+func TestCredentialsAreMadeForUsers(t *testing.T) {
+	manifests, state := copySamples(t), t.TempDir()
+	put(t, filepath.Join(manifests, "made.yaml"), `
+apiVersion: mqtt.godwit.io/v1alpha1
+kind: MQTTUser
+metadata: {name: meter}
+spec: {brokerRef: {name: edge}, authentication: {generate: {secretName: meter-mqtt}}}
+---
+apiVersion: mqtt.godwit.io/v1alpha1
+kind: MQTTUser
+metadata: {name: pump}
+spec: {brokerRef: {name: edge}, authentication: {certificate: {issuerRef: {name: edge-ca}, secretName: pump-cert}}}
+`)
+	b := mustBuild(t, workspace(t, manifests, state))
+	made := content(t, filepath.Join(state, "credentials", "default"))
+	read := func(key string) string { return made[filepath.Join(state, "credentials", "default", key)] }
+	password, ca := read("meter-mqtt/password"), content(t, filepath.Join(state, caFileName))[filepath.Join(state, caFileName)]
+	for key, want := range map[string]string{
+		"meter-mqtt/username": "meter", "meter-mqtt/ca.crt": ca, "pump-cert/ca.crt": ca,
+		"meter-mqtt/uri": "mqtts://meter:" + password + "@localhost:8883", "meter-mqtt/password": b.Secrets["meter"],
+	} {
+		if read(key) != want || want == "" {
+			t.Errorf("%s is %q, want %q", key, read(key), want)
+		}
+	}
+	authority, err := openAuthority(state, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !authority.admits([]byte(read("pump-cert/tls.crt")), "pump", time.Now()) {
+		t.Errorf("certificate %s", read("pump-cert/tls.crt"))
+	}
+	if _, err := tls.X509KeyPair([]byte(read("pump-cert/tls.crt")), []byte(read("pump-cert/tls.key"))); err != nil {
+		t.Error(err)
+	}
+	mustBuild(t, workspace(t, manifests, state))
+	if again := content(t, filepath.Join(state, "credentials", "default")); !reflect.DeepEqual(again, made) {
+		t.Error("the credentials were made again")
+	}
+}

@@ -48,6 +48,17 @@ func (e *NotOwnedError) Error() string {
 		e.Child.Kind.Kind, e.Child.Name, holder)
 }
 
+// NotOwned is the error for an object that the owner of a child does not control.
+func NotOwned(kind schema.GroupVersionKind, live metav1.Object) *NotOwnedError {
+	e := &NotOwnedError{Child: Child{
+		Kind: kind, NamespacedName: types.NamespacedName{Namespace: live.GetNamespace(), Name: live.GetName()},
+	}}
+	if holder := metav1.GetControllerOf(live); holder != nil {
+		e.Holder = holder.Kind + "/" + holder.Name
+	}
+	return e
+}
+
 // LeftoverError says that a child of an owner that was deleted, and had the
 // name of this one, is not collected yet. Trying again will help.
 type LeftoverError struct{ Child Child }
@@ -95,7 +106,10 @@ func (a *Applier) Apply(ctx context.Context, owner, obj client.Object) (Child, e
 	if err != nil {
 		return child, fmt.Errorf("read %s %s: %w", gvk.Kind, child.Name, err)
 	}
-	if err := a.checkOwner(child, live, owner); err != nil {
+	if live != nil {
+		err = a.CheckOwner(child.Kind, live, owner)
+	}
+	if err != nil {
 		return child, err
 	}
 	if live != nil && a.isWritten(child, live, digest) {
@@ -164,22 +178,21 @@ func metadataOf(kind schema.GroupVersionKind) *metav1.PartialObjectMetadata {
 	return m
 }
 
-func (a *Applier) checkOwner(child Child, live metav1.Object, owner client.Object) error {
-	if live == nil || metav1.IsControlledBy(live, owner) {
+// CheckOwner says whether owner controls an object of this kind. The error is a
+// *NotOwnedError or a *LeftoverError.
+func (a *Applier) CheckOwner(kind schema.GroupVersionKind, live metav1.Object, owner client.Object) error {
+	if metav1.IsControlledBy(live, owner) {
 		return nil
 	}
-	holder := metav1.GetControllerOf(live)
-	if holder == nil {
-		return &NotOwnedError{Child: child}
-	}
-	kind, err := apiutil.GVKForObject(owner, a.client.Scheme())
+	ownerKind, err := apiutil.GVKForObject(owner, a.client.Scheme())
 	if err != nil {
 		return err
 	}
-	if holder.Name == owner.GetName() && holder.Kind == kind.Kind {
-		return &LeftoverError{Child: child}
+	notOwned := NotOwned(kind, live)
+	if notOwned.Holder == ownerKind.Kind+"/"+owner.GetName() {
+		return &LeftoverError{Child: notOwned.Child}
 	}
-	return &NotOwnedError{Child: child, Holder: holder.Kind + "/" + holder.Name}
+	return notOwned
 }
 
 // isWritten says that nobody has changed the object since this very

@@ -17,7 +17,9 @@ import (
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
 	"github.com/godwit-mqtt/godwit/controllers/apply"
+	"github.com/godwit-mqtt/godwit/controllers/certmanager"
 	"github.com/godwit-mqtt/godwit/controllers/enforcement"
+	"github.com/godwit-mqtt/godwit/controllers/lookup"
 	"github.com/godwit-mqtt/godwit/controllers/render"
 )
 
@@ -52,14 +54,14 @@ type Reconciler struct {
 	Live      client.Reader // reads past the cache
 	Events    events.EventRecorder
 	Applier   *apply.Applier
+	Secrets   *lookup.Secrets
 	Ledger    *enforcement.Ledger
 	Prober    PodProber
 	Passwords *render.Passwords
 	Options   Options
 
-	secrets      *secretReader
 	previous     previousAccess
-	certificates certificateWatch
+	certificates *certmanager.Watch
 	touches      touches
 }
 
@@ -87,7 +89,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Re
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if ending, err := r.isEnding(ctx, broker); ending || err != nil {
+	if ending, err := lookup.IsEnding(ctx, r.Client, broker); ending || err != nil {
 		return ctrl.Result{}, err
 	}
 	s := newScope(broker)
@@ -99,20 +101,6 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Re
 		s.judge(phase(ctx, s))
 	}
 	return s.result(ctx)
-}
-
-// isEnding says that the Broker, or its namespace, is being deleted. Its children
-// go with it, and to make them anew would only keep it.
-func (r *Reconciler) isEnding(ctx context.Context, broker *v1alpha1.Broker) (bool, error) {
-	if !broker.DeletionTimestamp.IsZero() {
-		return true, nil
-	}
-	namespace := namespaceMetadata()
-	err := r.Client.Get(ctx, types.NamespacedName{Name: broker.Namespace}, namespace)
-	if apierrors.IsNotFound(err) {
-		return false, nil // the cache has yet to hear of it
-	}
-	return !namespace.DeletionTimestamp.IsZero(), err
 }
 
 // phases in their order. Each may run again at any time, and reads what it needs

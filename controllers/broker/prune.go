@@ -24,7 +24,7 @@ func (r *Reconciler) prune(ctx context.Context, s *scope) error {
 		&policyv1.PodDisruptionBudgetList{},
 		&networkingv1.NetworkPolicyList{},
 	}
-	if r.certificates.watching() {
+	if r.certificates.Watching() {
 		lists = append(lists, &certmanagerv1.CertificateList{})
 	}
 	for _, list := range lists {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
 	"github.com/godwit-mqtt/godwit/broker/config"
+	"github.com/godwit-mqtt/godwit/controllers/lookup"
 	"github.com/godwit-mqtt/godwit/controllers/render"
 	"github.com/godwit-mqtt/godwit/controllers/resource"
 )
@@ -46,11 +47,11 @@ func (r *Reconciler) renderInput(ctx context.Context, s *scope) (render.Input, e
 		Passwords: r.Passwords,
 	}
 	var users v1alpha1.MQTTUserList
-	if err := r.Client.List(ctx, &users, ofBroker(s.key())); err != nil {
+	if err := r.Client.List(ctx, &users, lookup.OfBroker(s.key())); err != nil {
 		return in, fmt.Errorf("list MQTTUsers: %w", err)
 	}
 	var acls v1alpha1.TopicACLList
-	if err := r.Client.List(ctx, &acls, ofBroker(s.key())); err != nil {
+	if err := r.Client.List(ctx, &acls, lookup.OfBroker(s.key())); err != nil {
 		return in, fmt.Errorf("list TopicACLs: %w", err)
 	}
 	in.Users, in.ACLs = users.Items, acls.Items
@@ -65,14 +66,15 @@ func (r *Reconciler) renderInput(ctx context.Context, s *scope) (render.Input, e
 	return in, err
 }
 
+// secretsOf reads the Secrets that users' passwords are in.
 func (r *Reconciler) secretsOf(ctx context.Context, users []v1alpha1.MQTTUser) (map[types.NamespacedName]*corev1.Secret, error) {
 	secrets := map[types.NamespacedName]*corev1.Secret{}
 	for i := range users {
 		key, ok := users[i].SecretKey()
-		if !ok || secrets[key] != nil {
+		if !ok || secrets[key] != nil || users[i].Spec.Authentication.Certificate != nil {
 			continue
 		}
-		secret, err := r.secrets.Get(ctx, key)
+		secret, err := r.Secrets.Get(ctx, key)
 		if err != nil {
 			return nil, err
 		}
@@ -89,7 +91,7 @@ func (r *Reconciler) namespaceLabels(ctx context.Context, s *scope) (map[string]
 	if s.desired.Spec.AllowedUsers.Namespaces.From != v1alpha1.FromSelector {
 		return nil, nil
 	}
-	list := namespaceMetadataList()
+	list := lookup.NamespaceMetadataList()
 	if err := r.Client.List(ctx, list); err != nil {
 		return nil, fmt.Errorf("list namespaces: %w", err)
 	}

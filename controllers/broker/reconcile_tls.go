@@ -7,20 +7,17 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"time"
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
-	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
 	"github.com/godwit-mqtt/godwit/controllers/apply"
+	"github.com/godwit-mqtt/godwit/controllers/certmanager"
 	"github.com/godwit-mqtt/godwit/controllers/conditions"
 	"github.com/godwit-mqtt/godwit/controllers/resource"
 )
@@ -53,7 +50,7 @@ func (r *Reconciler) reconcileTLS(ctx context.Context, s *scope) error {
 func (r *Reconciler) checkMounts(ctx context.Context, s *scope, mounts []resource.TLSSecret, issuer *notice) error {
 	digest := sha256.New()
 	for _, mount := range mounts {
-		secret, err := r.secrets.Get(ctx, types.NamespacedName{Namespace: s.broker.Namespace, Name: mount.Name})
+		secret, err := r.Secrets.Get(ctx, types.NamespacedName{Namespace: s.broker.Namespace, Name: mount.Name})
 		if err != nil {
 			return err
 		}
@@ -92,7 +89,7 @@ func (r *Reconciler) reconcileCertificates(ctx context.Context, s *scope) (*noti
 	if len(certificates) == 0 {
 		return nil, nil
 	}
-	installed, err := r.certificates.ensure()
+	installed, err := r.certificates.Ensure()
 	for _, c := range certificates {
 		if err == nil && installed {
 			err = r.apply(ctx, s, c)
@@ -104,15 +101,12 @@ func (r *Reconciler) reconcileCertificates(ctx context.Context, s *scope) (*noti
 // issuerTrouble sorts an error of the requests to cert-manager: that it is not
 // there, that it could not be asked, or that the request is wrong.
 func (s *scope) issuerTrouble(installed bool, err error) (*notice, error) {
-	var notOwned *apply.NotOwnedError
-	var leftover *apply.LeftoverError
 	switch {
-	case err == nil && !installed, apierrors.IsNotFound(err), meta.IsNoMatchError(err):
+	case err == nil && !installed, certmanager.IsAbsent(err):
 		s.again(whileWaiting)
 		return &notice{v1alpha1.ReasonCertManagerNotInstalled,
 			"the cluster has no cert-manager: install it, or bring a Secret by tls.secretName"}, nil
-	case err == nil, errors.As(err, &notOwned), errors.As(err, &leftover),
-		apierrors.IsInvalid(err), apierrors.IsForbidden(err), apierrors.IsBadRequest(err):
+	case err == nil, certmanager.IsRefused(err):
 		return nil, err
 	}
 	s.fail(err)
@@ -122,13 +116,14 @@ func (s *scope) issuerTrouble(installed bool, err error) (*notice, error) {
 // checkIssuedSecret refuses a Certificate that would make cert-manager overwrite
 // a Secret of somebody else.
 func (r *Reconciler) checkIssuedSecret(ctx context.Context, s *scope, c *certmanagerv1.Certificate) error {
-	secret, err := r.secrets.Get(ctx, types.NamespacedName{Namespace: c.Namespace, Name: c.Spec.SecretName})
-	if err != nil || secret == nil || secret.Annotations[certmanagerv1.CertificateNameKey] == c.Name {
-		return err
+	secret, err := r.Secrets.Get(ctx, types.NamespacedName{Namespace: c.Namespace, Name: c.Spec.SecretName})
+	if err == nil {
+		err = certmanager.CheckSecret(secret, c)
 	}
-	s.wanted[apply.Child{Kind: certificateKind, NamespacedName: client.ObjectKeyFromObject(c)}] = true
-	child := apply.Child{Kind: corev1.SchemeGroupVersion.WithKind("Secret"), NamespacedName: client.ObjectKeyFromObject(secret)}
-	return &apply.NotOwnedError{Child: child}
+	if err != nil {
+		s.wanted[apply.Child{Kind: certmanager.Kind, NamespacedName: client.ObjectKeyFromObject(c)}] = true
+	}
+	return err
 }
 
 // tlsProblem says why a Secret cannot be mounted; nil where it can.
@@ -137,7 +132,7 @@ func (r *Reconciler) tlsProblem(ctx context.Context, s *scope, mount resource.TL
 	case secret == nil && mount.Certificate != "" && issuer != nil:
 		return issuer
 	case secret == nil && mount.Certificate != "":
-		return &notice{v1alpha1.ReasonWaitingForCertificate, r.certificateProgress(ctx, s, mount.Certificate)}
+		return &notice{v1alpha1.ReasonWaitingForCertificate, r.waitsFor(ctx, s, mount.Certificate)}
 	case secret == nil:
 		return &notice{v1alpha1.ReasonWaitingForSecret,
 			fmt.Sprintf("listener %s: Secret %q does not exist", mount.Listener, mount.Name)}
@@ -177,18 +172,9 @@ func fingerprint(chain []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// certificateProgress is what cert-manager says of a Certificate that has no
-// Secret yet.
-func (r *Reconciler) certificateProgress(ctx context.Context, s *scope, name string) string {
-	waiting := fmt.Sprintf("cert-manager has not issued Certificate %q yet", name)
-	c := &certmanagerv1.Certificate{}
-	if err := r.Client.Get(ctx, types.NamespacedName{Namespace: s.broker.Namespace, Name: name}, c); err != nil {
-		return waiting
-	}
-	for _, condition := range c.Status.Conditions {
-		if condition.Type == certmanagerv1.CertificateConditionReady && condition.Status != cmmeta.ConditionTrue && condition.Message != "" {
-			return waiting + ": " + condition.Message
-		}
-	}
-	return waiting
+// waitsFor is what cert-manager says of a Certificate that has no Secret yet. Its
+// issuer is not watched.
+func (r *Reconciler) waitsFor(ctx context.Context, s *scope, certificate string) string {
+	s.again(whileWaiting)
+	return certmanager.Progress(ctx, r.Client, r.Live, types.NamespacedName{Namespace: s.broker.Namespace, Name: certificate})
 }

@@ -22,13 +22,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
+	"github.com/godwit-mqtt/godwit/controllers/certmanager"
+	"github.com/godwit-mqtt/godwit/controllers/lookup"
 	"github.com/godwit-mqtt/godwit/controllers/resource"
 )
 
 // SetupWithManager adds the controller to a manager whose cache was made with
-// CacheOptions and has the indexes of AddIndexes.
+// lookup.CacheOptions and has the indexes of lookup.AddIndexes.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	r.secrets = newSecretReader(mgr.GetCache(), mgr.GetAPIReader())
 	specOrLabels := builder.WithPredicates(predicate.Or(
 		predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}))
 	c, err := ctrl.NewControllerManagedBy(mgr).
@@ -53,8 +54,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if err != nil {
 		return fmt.Errorf("set up the controller of Brokers: %w", err)
 	}
-	r.certificates.mapper, r.certificates.cache = mgr.GetRESTMapper(), mgr.GetCache()
-	r.certificates.client, r.certificates.controller = mgr.GetClient(), c
+	r.certificates = certmanager.NewWatch(mgr, c, &v1alpha1.Broker{})
 	return nil
 }
 
@@ -82,13 +82,13 @@ func (r *Reconciler) brokersOfSecret(ctx context.Context, o client.Object) []rec
 		found[types.NamespacedName{Namespace: o.GetNamespace(), Name: owner.Name}] = true
 	}
 	var brokers v1alpha1.BrokerList
-	if err := r.Client.List(ctx, &brokers, ofSecret(o)); err == nil {
+	if err := r.Client.List(ctx, &brokers, lookup.OfSecret(o)); err == nil {
 		for i := range brokers.Items {
 			found[client.ObjectKeyFromObject(&brokers.Items[i])] = true
 		}
 	}
 	var users v1alpha1.MQTTUserList
-	if err := r.Client.List(ctx, &users, ofSecret(o)); err == nil {
+	if err := r.Client.List(ctx, &users, lookup.OfSecret(o)); err == nil {
 		for i := range users.Items {
 			found[users.Items[i].BrokerKey()] = true
 		}

@@ -232,7 +232,7 @@ func (s *scope) address(l *v1alpha1.Listener) string {
 		return s.addressBefore(l.Name)
 	}
 	if service.Spec.Type != corev1.ServiceTypeLoadBalancer {
-		return service.Name + "." + s.broker.Namespace + ".svc"
+		return resource.ServiceAddress(s.desired, l)
 	}
 	ingress := service.Status.LoadBalancer.Ingress
 	if len(ingress) == 0 {

@@ -42,12 +42,17 @@ func Set(list *[]metav1.Condition, generation int64, conditions ...metav1.Condit
 	}
 }
 
-// Ready sums up: the first condition that is not True, or else True.
-func Ready(conditions ...metav1.Condition) metav1.Condition {
-	for _, c := range conditions {
+// Ready sums up what a MQTTUser or TopicACL is judged by: the first condition that
+// is not True, or else True, with what there is to say of an accepted object.
+func Ready(accepted, programmed metav1.Condition) metav1.Condition {
+	for _, c := range []metav1.Condition{accepted, programmed} {
 		if c.Status != metav1.ConditionTrue {
 			return condition(v1alpha1.ConditionReady, c.Status, c.Reason, c.Message)
 		}
 	}
-	return True(v1alpha1.ConditionReady, v1alpha1.ReasonReady, "")
+	reason := v1alpha1.ReasonReady
+	if accepted.Reason == v1alpha1.ReasonDisabled {
+		reason = accepted.Reason
+	}
+	return True(v1alpha1.ConditionReady, reason, accepted.Message)
 }

@@ -37,8 +37,10 @@ type State struct {
 	Generation   int64
 	Accepted     metav1.Condition
 	Programmed   metav1.Condition
-	Username     string // of a MQTTUser
-	MatchedUsers int32  // of a TopicACL
+	MatchedUsers int32 // of a TopicACL
+	// Admitted and SecretVersion of a MQTTUser: see render.Object.
+	Admitted      bool
+	SecretVersion string
 }
 
 // States by the object's namespace and name.

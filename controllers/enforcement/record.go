@@ -68,8 +68,10 @@ func (r *record) states(objects []render.Object, pods []Pod) States {
 			Generation:   o.Generation,
 			Accepted:     acceptedCondition(o.Verdict),
 			Programmed:   r.programmed(o, pods),
-			Username:     o.Username,
 			MatchedUsers: o.MatchedUsers,
+
+			Admitted:      o.Admitted,
+			SecretVersion: o.SecretVersion,
 		}
 	}
 	return states

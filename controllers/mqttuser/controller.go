@@ -1,89 +1,109 @@
-// Package mqttuser reports on MQTTUsers. What is rendered of them, and why not,
-// is decided with their Broker; this controller writes it to their status.
+// Package mqttuser reconciles MQTTUsers: it makes the credentials that they ask
+// for, and reports on them. What brokers are told of a user, and why not, is
+// decided with its Broker.
 package mqttuser
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"sync"
+	"time"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
-	"github.com/godwit-mqtt/godwit/controllers/conditions"
+	"github.com/godwit-mqtt/godwit/controllers/apply"
+	"github.com/godwit-mqtt/godwit/controllers/certmanager"
 	"github.com/godwit-mqtt/godwit/controllers/enforcement"
+	"github.com/godwit-mqtt/godwit/controllers/lookup"
 )
 
-// Reconciler reports on MQTTUsers.
+// How soon a user is looked at again.
+const (
+	// whileLeftover: what belonged to a deleted user is being collected.
+	whileLeftover = time.Second
+	// whileWaiting: something is missing that is not watched.
+	whileWaiting = 10 * time.Second
+)
+
+// Reconciler reconciles MQTTUsers.
 type Reconciler struct {
-	Client client.Client
-	Ledger *enforcement.Ledger
+	Client  client.Client
+	Live    client.Reader // reads past the cache
+	Events  events.EventRecorder
+	Applier *apply.Applier
+	Secrets *lookup.Secrets
+	Ledger  *enforcement.Ledger
+
+	certificates *certmanager.Watch
+	applied      sync.Map // the apply.Child of a user, by the user's key
 }
 
 //+kubebuilder:rbac:groups=mqtt.godwit.io,resources=mqttusers/status,verbs=update;patch
+//+kubebuilder:rbac:groups=mqtt.godwit.io,resources=mqttusers/finalizers,verbs=update
 
-// SetupWithManager adds the controller to the manager. It is woken by its own
-// objects and by the ledger, which knows when Brokers come and go.
-func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	changed := handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, key types.NamespacedName) []reconcile.Request {
-		return []reconcile.Request{{NamespacedName: key}}
-	})
-	return ctrl.NewControllerManagedBy(mgr).
-		For(&v1alpha1.MQTTUser{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WatchesRawSource(source.Channel(r.Ledger.Users(), changed)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
-		Complete(r)
-}
-
-// Reconcile writes what is known of one MQTTUser to its status.
-func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+// Reconcile brings the credentials of one MQTTUser to what its spec says, and
+// writes what is known of it to its status.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Result, err error) {
 	user := &v1alpha1.MQTTUser{}
-	if err := r.Client.Get(ctx, req.NamespacedName, user); err != nil || !user.DeletionTimestamp.IsZero() {
+	if err := r.Client.Get(ctx, req.NamespacedName, user); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.forget(req.NamespacedName)
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	state, known, err := r.state(ctx, user)
-	if err != nil {
+	if ending, err := lookup.IsEnding(ctx, r.Client, user); ending || err != nil {
 		return ctrl.Result{}, err
 	}
-	if !known && user.Status.ObservedGeneration == user.Generation {
-		return ctrl.Result{}, nil // said before, and nobody knows better yet
+	s := newScope(user)
+	if err := errors.Join(r.readBroker(ctx, s), r.removeFormer(ctx, s)); err != nil {
+		return ctrl.Result{}, err
 	}
-	return ctrl.Result{}, r.updateStatus(ctx, user, state)
+	defer func() { err = errors.Join(err, r.updateStatus(ctx, s)) }()
+	if s.mayHaveCredentials() {
+		err = s.judge(r.reconcileCredentials(ctx, s))
+	}
+	return ctrl.Result{RequeueAfter: s.requeue}, err
 }
 
-// state is what is to be said of the user; known is false while nobody has
-// judged this generation.
-func (r *Reconciler) state(ctx context.Context, user *v1alpha1.MQTTUser) (_ enforcement.State, known bool, err error) {
-	if state, ok := r.Ledger.User(user); ok {
-		return state, true, nil
+// readBroker reads the Broker and what is to be said of the user.
+func (r *Reconciler) readBroker(ctx context.Context, s *scope) error {
+	broker := &v1alpha1.Broker{}
+	err := r.Client.Get(ctx, s.user.BrokerKey(), broker)
+	if err == nil {
+		broker.Default()
+		s.broker = broker
 	}
-	err = r.Client.Get(ctx, user.BrokerKey(), &v1alpha1.Broker{})
-	if apierrors.IsNotFound(err) {
-		return enforcement.BrokerNotFound(user.BrokerKey()), true, nil
+	s.state, s.known = r.Ledger.User(s.user)
+	if apierrors.IsNotFound(err) && !s.known {
+		s.state, s.known = enforcement.BrokerNotFound(s.user.BrokerKey()), true
 	}
-	return enforcement.Pending(), false, err
+	return client.IgnoreNotFound(err)
 }
 
-func (r *Reconciler) updateStatus(ctx context.Context, user *v1alpha1.MQTTUser, state enforcement.State) error {
-	before := user.DeepCopy()
-	user.Status.ObservedGeneration = user.Generation
-	user.Status.Username = user.Username()
-	conditions.Set(&user.Status.Conditions, user.Generation,
-		state.Accepted, state.Programmed, conditions.Ready(state.Accepted, state.Programmed))
-	if equality.Semantic.DeepEqual(before.Status, user.Status) {
-		return nil
-	}
-	if err := r.Client.Status().Patch(ctx, user, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("update status of MQTTUser: %w", err)
+// reconcileCredentials makes what the spec asks for, and looks whether clients
+// can connect with it.
+func (r *Reconciler) reconcileCredentials(ctx context.Context, s *scope) error {
+	switch auth := s.user.Spec.Authentication; {
+	case auth.Generate != nil:
+		return r.reconcileGenerated(ctx, s)
+	case auth.Certificate != nil:
+		s.checkListeners()
+		return r.reconcileCertificate(ctx, s)
+	case auth.X509 != nil:
+		s.checkListeners()
 	}
 	return nil
+}
+
+// forget drops what is remembered of a user that is gone, and whose Certificate
+// is collected by Kubernetes.
+func (r *Reconciler) forget(user types.NamespacedName) {
+	if child, ok := r.applied.LoadAndDelete(user); ok {
+		r.Applier.Forget(func(c apply.Child) bool { return c == child })
+	}
 }

@@ -225,7 +225,9 @@ func TestADisabledUserIsNotRendered(t *testing.T) {
 	env.Create(t, testenv.Secret(ns, "dev", "password", "secret"), user)
 	env.WaitFor(t, user, testenv.Ready)
 	testenv.Update(t, env, user, func(u *v1alpha1.MQTTUser) { u.Spec.Disabled = true })
-	env.WaitFor(t, user, testenv.Ready)
+	env.WaitFor(t, user, testenv.Expect{
+		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonDisabled, Message: "nobody connects",
+	})
 	if _, ok := rendered(t, b)["dev"]; ok {
 		t.Error("a disabled user is in the configuration")
 	}
@@ -242,17 +244,6 @@ func TestUsersOfADeletedBrokerSaySo(t *testing.T) {
 		t.Fatal(err)
 	}
 	env.WaitFor(t, user, rejected(v1alpha1.ReasonBrokerNotFound, "")...)
-}
-
-func TestCredentialsThatAreNotSupportedAreSaid(t *testing.T) {
-	t.Parallel()
-	ns := env.Namespace(t, nil)
-	running(t, ns)
-	user := testenv.User(ns, "dev", "edge", func(u *v1alpha1.MQTTUser) {
-		u.Spec.Authentication = v1alpha1.UserAuthentication{Generate: &v1alpha1.GeneratedPassword{SecretName: "dev-mqtt"}}
-	})
-	env.Create(t, user)
-	env.WaitFor(t, user, rejected(v1alpha1.ReasonNotSupported, "spec.authentication.generate")...)
 }
 
 func TestARestartedOperatorComesToTheSame(t *testing.T) {

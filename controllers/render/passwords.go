@@ -11,6 +11,10 @@ import (
 // maxVerified bounds the memory of Passwords, in entries of some 100 bytes.
 const maxVerified = 1 << 17
 
+// NewPassword returns a password of chance, with more than 128 bits of it and only
+// letters and digits.
+func NewPassword() []byte { return []byte(rand.Text()) }
+
 // Passwords hashes passwords, and remembers which password verified against
 // which hash, so that rendering a thousand users again costs no slow hashing.
 // It remembers neither passwords nor hashes, but a MAC over both, whose key
@@ -40,10 +44,16 @@ func NewPasswords(
 
 // Hash returns a hash of the password: one of previous where the password
 // verifies against it, so that an unchanged password changes nothing, and else
-// a new one.
+// a new one. A hash that cannot be read does not verify.
 func (p *Passwords) Hash(password []byte, previous []string) (string, error) {
 	for _, hash := range previous {
-		if p.matches(hash, password) {
+		if p.knows(p.mac(hash, password)) {
+			return hash, nil
+		}
+	}
+	for _, hash := range previous {
+		if ok, err := p.verify(hash, password); ok && err == nil {
+			p.remember(p.mac(hash, password))
 			return hash, nil
 		}
 	}
@@ -55,22 +65,11 @@ func (p *Passwords) Hash(password []byte, previous []string) (string, error) {
 	return hash, nil
 }
 
-// matches says whether the password verifies. A hash that cannot be read does
-// not match.
-func (p *Passwords) matches(hash string, password []byte) bool {
-	mac := p.mac(hash, password)
+func (p *Passwords) knows(mac [sha256.Size]byte) bool {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	_, known := p.verified[mac]
-	p.mu.Unlock()
-	if known {
-		return true
-	}
-	ok, err := p.verify(hash, password)
-	if err != nil || !ok {
-		return false
-	}
-	p.remember(mac)
-	return true
+	return known
 }
 
 func (p *Passwords) remember(mac [sha256.Size]byte) {

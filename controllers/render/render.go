@@ -72,6 +72,12 @@ type Object struct {
 	Verdict    Verdict
 	// Username of a MQTTUser.
 	Username string
+	// Admitted says of a MQTTUser that the Broker admits it and that its names are
+	// its own, so that credentials may be made for it.
+	Admitted bool
+	// SecretVersion is the resource version of the Secret that a MQTTUser's
+	// password was read from, empty where there is none.
+	SecretVersion string
 	// MatchedUsers of a TopicACL.
 	MatchedUsers int32
 	// Digest names the object's generation and what the configuration holds of it:
@@ -86,7 +92,9 @@ type Verdict struct {
 }
 
 // Accepted says whether the object is valid and admitted.
-func (v Verdict) Accepted() bool { return v.Reason == v1alpha1.ReasonAccepted }
+func (v Verdict) Accepted() bool {
+	return v.Reason == v1alpha1.ReasonAccepted || v.Reason == v1alpha1.ReasonDisabled
+}
 
 func accepted(message string) Verdict {
 	return Verdict{Reason: v1alpha1.ReasonAccepted, Message: message}

@@ -122,6 +122,14 @@ const (
 	devACL  = `{kind: TopicACL, metadata: {name: acl}, spec: {brokerRef: {name: edge}, subjects: [{user: dev}], rules: [{effect: Allow, actions: [Publish], topics: ["a/%u"]}]}}`
 )
 
+const generate = `authentication: {generate: {secretName: x}}`
+
+// generatedSecret is a Secret "x" that the user of this UID controls, in the
+// overlap of a rotation.
+func generatedSecret(uid string) string {
+	return `{kind: Secret, metadata: {name: x, ownerReferences: [{controller: true, uid: ` + uid + `}]}, stringData: {password: new, previousPassword: old}}`
+}
+
 func user(name, spec string) string {
 	return `{kind: MQTTUser, metadata: {` + name + `}, spec: {brokerRef: {name: edge, namespace: iot}, ` + spec + `}}`
 }
@@ -143,7 +151,7 @@ func TestUsersAreJudged(t *testing.T) {
 		"hash":           {[]string{secrets, user("name: dev", `authentication: {password: {secretRef: {name: s, key: passwordHash}}}`)}, "Accepted", "", true},
 		"binary":         {[]string{secrets, user("name: dev", `authentication: {password: {secretRef: {name: s, key: binary}}}`)}, "Accepted", "", true},
 		"common name":    {[]string{user("name: dev", `authentication: {x509: {commonName: dev}}`)}, "Accepted", "", true},
-		"disabled":       {[]string{user("name: dev", `disabled: true, `+password)}, "Accepted", "disabled", false},
+		"disabled":       {[]string{user("name: dev", `disabled: true, `+password)}, "Disabled", "disabled", false},
 		"longest":        {[]string{passwordOf(1024), dev}, "Accepted", "", true},
 		"too long":       {[]string{passwordOf(1025), dev}, "InvalidCredentials", "longer than 1024 bytes", false},
 		"no secret":      {[]string{dev}, "WaitingForSecret", `Secret "s" does not exist`, false},
@@ -151,8 +159,15 @@ func TestUsersAreJudged(t *testing.T) {
 		"empty":          {[]string{secrets, user("name: dev", `authentication: {password: {secretRef: {name: s, key: empty}}}`)}, "InvalidCredentials", "is empty", false},
 		"bad hash": {[]string{`{kind: Secret, metadata: {name: s}, stringData: {passwordHash: nonsense}}`,
 			user("name: dev", `authentication: {password: {secretRef: {name: s, key: passwordHash}}}`)}, "InvalidCredentials", "not a hash", false},
-		"generated": {[]string{user("name: dev", `authentication: {generate: {secretName: x}}`)}, "NotSupported", "spec.authentication.generate", false},
-		"issued":    {[]string{user("name: dev", `authentication: {certificate: {issuerRef: {name: ca}, secretName: x}}`)}, "NotSupported", "spec.authentication.certificate", false},
+		"generated":         {[]string{generatedSecret("iot/dev"), user("name: dev", generate)}, "Accepted", "", true},
+		"not generated yet": {[]string{user("name: dev", generate)}, "WaitingForSecret", `Secret "x" is about to be made`, false},
+		"generated, and emptied": {[]string{strings.Replace(generatedSecret("iot/dev"), "password: new", `password: ""`, 1),
+			user("name: dev", generate)}, "WaitingForSecret", "about to get a new password", false},
+		"generated for somebody else": {[]string{generatedSecret("iot/other"), user("name: dev", generate)}, "NotOwned", "does not belong to the MQTTUser", false},
+		"issued": {[]string{user("name: dev", `authentication: {certificate: {issuerRef: {name: ca}, secretName: x}}`)},
+			"Accepted", `Secret "x"`, true},
+		"username that is the common name of an older one": {[]string{user("name: a", `authentication: {x509: {commonName: dev}}`),
+			user("name: dev", `authentication: {certificate: {issuerRef: {name: ca}, secretName: x}}`)}, "CommonNameTaken", "iot/a is older", false},
 		"other namespace": {[]string{user("name: dev, namespace: far", password)},
 			"NotAllowedByBroker", `namespace "far"`, false},
 		"username of an older one": {[]string{secrets, dev,
@@ -279,6 +294,35 @@ func TestHashesAreKeptAndNotComputedAgain(t *testing.T) {
 	in.Secrets[types.NamespacedName{Namespace: "iot", Name: "s"}].StringData["password"] = "two"
 	if changed := mustRender(t, in); changed.Revision == first.Revision || fresh.hashes != 1 {
 		t.Error("a changed password keeps the revision")
+	}
+}
+
+func TestBothPasswordsOfARotationAreKept(t *testing.T) {
+	slow := &slowHash{}
+	in := input(t, generatedSecret("iot/dev"), user("name: dev", generate))
+	in.Passwords = slow.passwords()
+	hashes := func() []string {
+		out := mustRender(t, in)
+		in.Previous = out.Access
+		return accessOf(t, out).Users[0].PasswordHashes
+	}
+	both := hashes()
+	if len(both) != 2 || !strings.HasSuffix(both[0], "$new") || !strings.HasSuffix(both[1], "$old") {
+		t.Fatalf("hashes %q", both)
+	}
+	secret := in.Secrets[types.NamespacedName{Namespace: "iot", Name: "x"}]
+	secret.StringData = map[string]string{"password": "newest", "previousPassword": "new"}
+	if rotated := hashes(); len(rotated) != 2 || rotated[1] != both[0] {
+		t.Errorf("the hash of the password before is %q, and was %q", rotated[1:], both[0])
+	}
+	done := slow.hashes + slow.verifications
+	hashes()
+	if n := slow.hashes + slow.verifications - done; n != 0 {
+		t.Errorf("%d slow operations for what was rendered just before", n)
+	}
+	delete(secret.StringData, "previousPassword")
+	if last := hashes(); len(last) != 1 {
+		t.Errorf("after the overlap there are %d hashes", len(last))
 	}
 }
 

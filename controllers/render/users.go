@@ -1,29 +1,20 @@
 package render
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
-	"github.com/godwit-mqtt/godwit/broker/auth/password"
 	"github.com/godwit-mqtt/godwit/broker/config"
 )
-
-// unhashed stands for the hash of a password that is not hashed yet, and is as
-// long as one: hashing is slow, and not done for users that are refused.
-var unhashed = strings.Repeat("?", 97)
 
 // user is what became of a MQTTUser: rendered is nil where nobody may connect
 // as this user.
@@ -31,9 +22,9 @@ type user struct {
 	Object
 	source   *v1alpha1.MQTTUser
 	rendered *config.User
-	// plain is the password for whose hash unhashed stands in rendered; nil where
-	// it does not.
-	plain []byte
+	// plain holds the passwords for whose hashes unhashed stands in rendered, in
+	// their order; nil where it does not.
+	plain [][]byte
 }
 
 // renderUsers judges the MQTTUsers of the Broker, sorted by namespace and name.
@@ -52,7 +43,7 @@ func renderUsers(in Input) ([]user, error) {
 		if u.Verdict.Accepted() {
 			u.Verdict = claim(names, commonNames, source)
 		}
-		if u.Verdict.Accepted() {
+		if u.Admitted = u.Verdict.Accepted(); u.Admitted {
 			u.render(in)
 		}
 		out = append(out, u)
@@ -70,59 +61,14 @@ func (u *user) render(in Input) {
 		ClientIDs: slices.Sorted(slices.Values(spec.ClientIDs)),
 		Limits:    limits(spec.Limits),
 	}
-	auth := spec.Authentication
-	switch {
-	case auth.Generate != nil:
-		u.Verdict = unsupportedUser("generate")
-	case auth.Certificate != nil:
-		u.Verdict = unsupportedUser("certificate")
-	case spec.Disabled:
-		u.Verdict = accepted("disabled: nobody connects as this user")
-	case auth.Password != nil:
-		u.Verdict = u.readPassword(in, out)
-	default:
-		u.Verdict = accepted("clients connect with a certificate of this common name")
+	u.Verdict = u.readCredentials(in, out)
+	if spec.Disabled {
+		u.Verdict = Verdict{Reason: v1alpha1.ReasonDisabled, Message: "disabled: nobody connects as this user"}
+		return
 	}
-	if auth.X509 != nil {
-		out.CommonName = auth.X509.CommonName
-	}
-	if u.Verdict.Accepted() && !spec.Disabled {
+	if u.Verdict.Accepted() {
 		u.rendered = out
 	}
-}
-
-func unsupportedUser(field string) Verdict {
-	return rejected(v1alpha1.ReasonNotSupported,
-		"spec.authentication.%s is not supported in this version: use password or x509", field)
-}
-
-// readPassword reads the hash, or the password that is to be hashed, from the
-// user's Secret.
-func (u *user) readPassword(in Input, out *config.User) Verdict {
-	ref := u.source.Spec.Authentication.Password.SecretRef
-	if ref.Key == "" {
-		ref.Key = "password"
-	}
-	secret := in.Secrets[types.NamespacedName{Namespace: u.Key.Namespace, Name: ref.Name}]
-	if secret == nil {
-		return rejected(v1alpha1.ReasonWaitingForSecret, "Secret %q does not exist", ref.Name)
-	}
-	value, ok := secretValue(secret, ref.Key)
-	if !ok {
-		return rejected(v1alpha1.ReasonWaitingForSecret, "Secret %q has no key %q", ref.Name, ref.Key)
-	}
-	hash, err := unhashed, checkPlain(value)
-	if ref.Key == v1alpha1.PasswordHashKey {
-		hash = string(bytes.TrimSpace(value))
-		err = in.Passwords.validate(hash)
-	} else {
-		u.plain = value
-	}
-	if err != nil {
-		return rejected(v1alpha1.ReasonInvalidCredentials, "Secret %q, key %q: %v", ref.Name, ref.Key, err)
-	}
-	out.PasswordHashes = []string{hash}
-	return accepted("")
 }
 
 // hashPasswords hashes the passwords of the users that are rendered still, and
@@ -132,36 +78,22 @@ func hashPasswords(in Input, users []user) {
 	for i := range users {
 		u := &users[i]
 		if u.rendered != nil && u.plain != nil {
-			hash, err := in.Passwords.Hash(u.plain, previous[u.Username])
-			if err != nil {
-				u.rendered, u.Verdict = nil, rejected(v1alpha1.ReasonInvalidCredentials, "the password: %v", err)
-			} else {
-				u.rendered.PasswordHashes = []string{hash}
-			}
+			u.hash(in.Passwords, previous[u.Username])
 		}
 		u.Digest = digest(u.Generation, u.rendered)
 	}
 }
 
-// secretValue reads a key, also of a manifest that has it in stringData, which
-// the API server would have moved to data.
-func secretValue(s *corev1.Secret, key string) ([]byte, bool) {
-	if v, ok := s.StringData[key]; ok {
-		return []byte(v), true
+// hash hashes the user's passwords, keeping hashes that fit.
+func (u *user) hash(passwords *Passwords, previous []string) {
+	for i, plain := range u.plain {
+		hash, err := passwords.Hash(plain, previous)
+		if err != nil {
+			u.rendered, u.Verdict = nil, rejected(v1alpha1.ReasonInvalidCredentials, "the password: %v", err)
+			return
+		}
+		u.rendered.PasswordHashes[i] = hash
 	}
-	v, ok := s.Data[key]
-	return v, ok
-}
-
-// checkPlain says what is wrong with a password.
-func checkPlain(value []byte) error {
-	switch {
-	case len(value) == 0:
-		return errors.New("the password is empty")
-	case len(value) > password.MaxLength:
-		return fmt.Errorf("the password is longer than %d bytes", password.MaxLength)
-	}
-	return nil
 }
 
 // claims holds what was claimed first: the object by the claimed name.
@@ -181,12 +113,12 @@ func claim(names, commonNames claims, u *v1alpha1.MQTTUser) Verdict {
 	if holder, taken := names.take(u.Username(), key); taken {
 		return rejected(v1alpha1.ReasonUsernameTaken, "MQTTUser %s is older and has the username %q", holder, u.Username())
 	}
-	x := u.Spec.Authentication.X509
-	if x == nil || u.Spec.Disabled {
+	commonName := u.CommonName()
+	if commonName == "" || u.Spec.Disabled {
 		return accepted("")
 	}
-	if holder, taken := commonNames.take(x.CommonName, key); taken {
-		return rejected(v1alpha1.ReasonCommonNameTaken, "MQTTUser %s is older and has the common name %q", holder, x.CommonName)
+	if holder, taken := commonNames.take(commonName, key); taken {
+		return rejected(v1alpha1.ReasonCommonNameTaken, "MQTTUser %s is older and has the common name %q", holder, commonName)
 	}
 	return accepted("")
 }

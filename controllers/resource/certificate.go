@@ -39,19 +39,24 @@ func certificate(b *v1alpha1.Broker, name string, c *v1alpha1.Certificate, clust
 			DNSNames:       certificateNames(b, c, clusterDomain),
 			Duration:       c.Duration,
 			RenewBefore:    c.RenewBefore,
-			IssuerRef: cmmeta.IssuerReference{
-				Name:  c.IssuerRef.Name,
-				Kind:  c.IssuerRef.Kind,
-				Group: c.IssuerRef.Group,
-			},
-			PrivateKey: &certmanagerv1.CertificatePrivateKey{
-				Algorithm:      certmanagerv1.ECDSAKeyAlgorithm,
-				Size:           256,
-				RotationPolicy: certmanagerv1.RotationPolicyAlways,
-			},
-			Usages: []certmanagerv1.KeyUsage{certmanagerv1.UsageDigitalSignature, certmanagerv1.UsageServerAuth},
+			IssuerRef:      issuerReference(c.IssuerRef),
+			PrivateKey:     privateKey(),
+			Usages:         []certmanagerv1.KeyUsage{certmanagerv1.UsageDigitalSignature, certmanagerv1.UsageServerAuth},
 		},
 	}
+}
+
+// privateKey is a new one each time that a certificate is issued.
+func privateKey() *certmanagerv1.CertificatePrivateKey {
+	return &certmanagerv1.CertificatePrivateKey{
+		Algorithm:      certmanagerv1.ECDSAKeyAlgorithm,
+		Size:           256,
+		RotationPolicy: certmanagerv1.RotationPolicyAlways,
+	}
+}
+
+func issuerReference(ref v1alpha1.IssuerRef) cmmeta.IssuerReference {
+	return cmmeta.IssuerReference{Name: ref.Name, Kind: ref.Kind, Group: ref.Group}
 }
 
 // certificateNames returns the names by which clients reach the Broker: its

@@ -44,7 +44,7 @@ func TLSSecrets(b *v1alpha1.Broker) []TLSSecret {
 			out = append(out, TLSSecret{
 				Listener: l.Name,
 				Name:     tls.ClientAuth.CASecretName,
-				Keys:     []string{"ca.crt"},
+				Keys:     []string{caKey},
 				Dir:      ClientCADir,
 			})
 		}

@@ -29,6 +29,7 @@ import (
 
 	"github.com/godwit-mqtt/godwit/controllers"
 	"github.com/godwit-mqtt/godwit/controllers/broker"
+	"github.com/godwit-mqtt/godwit/controllers/lookup"
 )
 
 // patience is how long Eventually waits. It is long because machines may be busy;
@@ -147,7 +148,7 @@ func (e *Env) StartOperator() error {
 	}
 	mgr, err := ctrl.NewManager(e.env.Config, ctrl.Options{
 		Scheme:  scheme,
-		Cache:   broker.CacheOptions(),
+		Cache:   lookup.CacheOptions(),
 		Metrics: metricsserver.Options{BindAddress: "0"},
 		// Many operators run in one process.
 		Controller: config.Controller{SkipNameValidation: new(true)},

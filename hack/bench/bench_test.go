@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -35,7 +36,7 @@ func TestTheRelayPassesAllOn(t *testing.T) {
 	for s, mode := range modes {
 		for q := packet.QoS0; q <= packet.QoS2; q++ {
 			t.Run(string(s)+"/"+strconv.Itoa(int(q)), func(t *testing.T) {
-				p, err := b.start(t.Context(), scenario{relay: mode})
+				p, err := b.start(t.Context(), t.TempDir(), scenario{relay: mode})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -60,7 +61,7 @@ func TestAProgramThatEndsAtOnceIsToldOf(t *testing.T) {
 	b := broker{name: "ender", command: func(string, int, scenario) ([]string, error) {
 		return []string{"sh", "-c", "echo no such luck; exit 3"}, nil
 	}}
-	_, err := b.start(t.Context(), scenario{})
+	_, err := b.start(t.Context(), t.TempDir(), scenario{})
 	if err == nil || !strings.Contains(err.Error(), "start ender") || !strings.Contains(err.Error(), "no such luck") {
 		t.Errorf("error %v", err)
 	}
@@ -71,7 +72,7 @@ func TestTheEnginesConfigurationIsValid(t *testing.T) {
 	if err := writeCertificate(dir); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := godwit("godwit").command(dir, 1883, scenario{kind: secure}); err != nil {
+	if _, err := godwit("godwit", "godwit").command(dir, 1883, scenario{args: "pair --insecure"}); err != nil {
 		t.Fatal(err)
 	}
 	c, err := config.Load(dir, dir)
@@ -81,62 +82,80 @@ func TestTheEnginesConfigurationIsValid(t *testing.T) {
 	if n := len(c.Access.Policies[0].Rules); n != 100 {
 		t.Errorf("%d rules", n)
 	}
+	if c.Settings.Persistence == nil || c.Settings.Persistence.SyncEvery != 0 {
+		t.Errorf("persistence %+v", c.Settings.Persistence)
+	}
 }
 
 func TestScenariosAreSelectedByTheirBeginnings(t *testing.T) {
-	for names, want := range map[string]int{"": len(scenarios), "pair": 3, "fanin-q1": 1, "fan,idle": 5, "fan,none": 0} {
-		selected, unknown := selectScenarios(names)
-		if len(selected) != want || (unknown != "") != (want == 0) {
-			t.Errorf("%q selects %d, and %q is unknown", names, len(selected), unknown)
+	for _, test := range []struct {
+		suite []scenario
+		names string
+		want  int
+	}{
+		{scenarios, "", len(scenarios)}, {scenarios, "pair", 3}, {scenarios, "fanin-q1", 1},
+		{scenarios, "fan,idle", 5}, {scenarios, "durable", 4}, {scenarios, "fan,none", 0},
+		{scaleScenarios, "connections", 4}, {scaleScenarios, "fanout-1", 4}, {scaleScenarios, "pair", 0},
+	} {
+		selected, unknown := selectScenarios(test.suite, test.names)
+		if len(selected) != test.want || (unknown != "") != (test.want == 0) {
+			t.Errorf("%q selects %d, and %q is unknown", test.names, len(selected), unknown)
 		}
 	}
 }
 
-func TestThereIsAWayAroundAMissingMosquitto(t *testing.T) {
-	brokers, err := options{brokers: "relay,mosquitto,godwit", mosquitto: filepath.Join(t.TempDir(), "none")}.selectBrokers()
-	if err != nil || len(brokers) != 2 {
-		t.Errorf("%d brokers, %v", len(brokers), err)
-	}
-	if _, err := (options{brokers: "nats"}).selectBrokers(); err == nil {
-		t.Error("an unknown broker is no error")
-	}
-}
-
-// result of a run whose broker took so much CPU time a message.
-func result(round int, broker string, rate, micros float64) run {
-	return run{Round: round, Scenario: "pair-q0", Broker: broker, Result: bench.Result{
-		ReceivedPerSecond: rate, Broker: &bench.Broker{CPUMicros: micros}, Generator: bench.Generator{LoopPercent: 50},
-	}}
-}
-
-func TestTheTableHoldsMediansAndRatiosWithinRounds(t *testing.T) {
-	runs := []run{
-		result(1, "relay", 5e6, .1), result(1, "mosquitto", 60000, 10), result(1, "godwit", 3e6, .2),
-		result(2, "relay", 2e6, .3), result(2, "mosquitto", 50000, 12), result(2, "godwit", 1e6, .9),
-		result(3, "relay", 4e6, .2), result(3, "godwit", 2e6, .5),
-		{Round: 3, Scenario: "pair-q0", Broker: "mosquitto", Error: "it fell over"},
-	}
-	runs[1].Result.Messages.Lost = 7
-	runs[2].Result.Generator.LoopPercent = 97
-	runs[7].Result.Generator.LoopPercent = 97
-	selected, _ := selectScenarios("pair-q0")
-	var text strings.Builder
-	writeTables(&text, runs, selected, []broker{relay(""), mosquitto(""), godwit("")})
-	want := "| 50 pairs, QoS 0 | 4.00M (0.20) | 55k (11), 7 lost, 1 failed | > 2.00M (0.50) | 2.50 | 2.50 | 70 |"
-	if !strings.Contains(text.String(), want) {
-		t.Errorf("%s\nis not in\n%s", want, &text)
+func TestScenariosHaveNamesOfTheirOwn(t *testing.T) {
+	for _, suite := range [][]scenario{scenarios, scaleScenarios} {
+		names := map[string]bool{}
+		for _, s := range suite {
+			if names[s.name] {
+				t.Errorf("there are two of %s", s.name)
+			}
+			names[s.name] = true
+		}
 	}
 }
 
-func TestATargetThatWasMissedIsSaid(t *testing.T) {
-	runs := []run{result(1, "relay", 5e6, .1), result(1, "godwit", 3e6, .26)}
-	if got := multiples(runs, scenarios[0]); !strings.Contains(got, "2.60 | 2.50, missed") {
-		t.Errorf("%q", got)
+func TestTheRelayIsLeftOutOfWhatItDoesNotKnow(t *testing.T) {
+	for _, s := range slices.Concat(scenarios, scaleScenarios) {
+		if s.suits(relay("")) == (s.secure() || s.persistent() || s.size > 0) {
+			t.Errorf("%s: %v", s.name, s.suits(relay("")))
+		}
+		if !s.suits(godwit("godwit", "")) || !s.suits(mosquitto("")) {
+			t.Errorf("%s is not for everybody", s.name)
+		}
 	}
-	secured := scenario{name: "pair-q0", kind: secure, target: .2}
-	if got := allowed(runs, secured); !strings.Contains(got, "0.20 us, missed") {
-		t.Errorf("%q", got)
+}
+
+func TestBrokersAreSelectedByName(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "none")
+	for names, want := range map[string]string{
+		"relay,mosquitto,godwit": "relay godwit", // Mosquitto is not installed
+		"godwit":                 "godwit",
+		"godwit,old=/bin/old":    "godwit old",
+	} {
+		brokers, err := options{brokers: names, mosquitto: missing}.selectBrokers()
+		var got []string
+		for _, b := range brokers {
+			got = append(got, b.name)
+			if b.variant != (b.name == "old") {
+				t.Errorf("%s is a variant: %v", b.name, b.variant)
+			}
+		}
+		if err != nil || strings.Join(got, " ") != want {
+			t.Errorf("%s: %q, %v", names, got, err)
+		}
 	}
+	for _, names := range []string{"nats", "godwit,godwit", "godwit,godwit=/bin/other"} {
+		if _, err := (options{brokers: names}).selectBrokers(); err == nil {
+			t.Errorf("%s is no error", names)
+		}
+	}
+}
+
+// aProcess has a number, which is all that a load asks for.
+func aProcess() *process {
+	return &process{cmd: &exec.Cmd{Process: &os.Process{Pid: 1}}, dir: "dir"}
 }
 
 func TestPortsAreFree(t *testing.T) {
@@ -153,7 +172,7 @@ func TestPortsAreFree(t *testing.T) {
 
 func TestADirectoryGoesWithItsProcess(t *testing.T) {
 	b := relay(buildRelay(t))
-	p, err := b.start(t.Context(), scenario{relay: "all"})
+	p, err := b.start(t.Context(), t.TempDir(), scenario{relay: "all"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,9 +183,9 @@ func TestADirectoryGoesWithItsProcess(t *testing.T) {
 }
 
 func TestTheRelayGetsALoadThatItCanServe(t *testing.T) {
-	selected, _ := selectScenarios("wildcard")
-	s := selected[0]
-	ours, floor := s.arguments(godwit(""), 1, 2, "3s"), s.arguments(relay(""), 1, 2, "3s")
+	selected, _ := selectScenarios(scenarios, "wildcard")
+	s, p := selected[0], aProcess()
+	ours, floor := s.arguments(godwit("godwit", ""), p, time.Second), s.arguments(relay(""), p, time.Second)
 	if ours[1] != "wildcard" || floor[1] != "pair" {
 		t.Errorf("godwit gets %q, the relay %q", ours, floor)
 	}

@@ -21,7 +21,8 @@ type broker struct {
 	// command prepares a start in an empty directory that holds a certificate
 	// and a key, tls.crt and tls.key.
 	command func(dir string, port int, s scenario) ([]string, error)
-	floor   bool // it is the relay: it knows no topics and no TLS
+	floor   bool // it is the relay: it knows no topics, no sessions and no TLS
+	variant bool // it is another godwit, to be compared with godwit
 }
 
 func relay(path string) broker {
@@ -43,7 +44,7 @@ max_inflight_messages 0
 max_queued_messages 0
 max_queued_bytes 0
 `, port)
-		if s.kind == secure {
+		if s.secure() {
 			settings += fmt.Sprintf("certfile %s\nkeyfile %s\n", filepath.Join(dir, certFile), filepath.Join(dir, keyFile))
 		}
 		if os.Getuid() == 0 {
@@ -54,11 +55,15 @@ max_queued_bytes 0
 	}}
 }
 
-// godwit runs with metrics on, and checks every message against accessRules.
-func godwit(path string) broker {
-	return broker{name: "godwit", command: func(dir string, port int, s scenario) ([]string, error) {
+// dataDir is where godwit has its data, in a broker's directory.
+const dataDir = "data"
+
+// godwit runs with metrics on, checks every message against accessRules, and has
+// what has to last on disk before it acknowledges.
+func godwit(name, path string) broker {
+	return broker{name: name, variant: name != "godwit", command: func(dir string, port int, s scenario) ([]string, error) {
 		l := config.Listener{Name: "bench", Address: "127.0.0.1", Port: port}
-		if s.kind == secure {
+		if s.secure() {
 			l.TLS = &config.TLS{CertFile: filepath.Join(dir, certFile), KeyFile: filepath.Join(dir, keyFile)}
 		}
 		admin, err := freePort()
@@ -66,7 +71,7 @@ func godwit(path string) broker {
 			return nil, err
 		}
 		return []string{
-			path, "broker", "--settings-dir", dir, "--access-dir", dir, "--data-dir", filepath.Join(dir, "data"),
+			path, "broker", "--settings-dir", dir, "--access-dir", dir, "--data-dir", filepath.Join(dir, dataDir),
 			"--admin-address", net.JoinHostPort("127.0.0.1", strconv.Itoa(admin)),
 		}, writeConfig(dir, l)
 	}}
@@ -75,6 +80,7 @@ func godwit(path string) broker {
 func writeConfig(dir string, l config.Listener) error {
 	settings := config.Settings{
 		Name: "bench/godwit", Listeners: []config.Listener{l}, Anonymous: true, DefaultEffect: config.Deny,
+		MQTT: unlimited(), Persistence: &config.Persistence{},
 		Drain: config.Drain{Timeout: config.Duration(time.Second)},
 	}
 	access := config.Access{Policies: []config.Policy{{Source: "bench/rules", Anonymous: true, Rules: accessRules()}}}
@@ -88,6 +94,16 @@ func writeConfig(dir string, l config.Listener) error {
 		}
 	}
 	return nil
+}
+
+// unlimited is no limit on what the loads store and subscribe to.
+func unlimited() config.MQTT {
+	const messages, bytes = 10_000_000, 16 << 30
+	return config.MQTT{
+		MaxSubscriptionsPerClient: messages,
+		MaxQueuedMessages:         messages, MaxQueuedBytes: bytes,
+		MaxRetainedMessages: messages, MaxRetainedBytes: bytes,
+	}
 }
 
 // accessRules are 100 rules of a kind that people write, the last of which
@@ -116,9 +132,10 @@ type process struct {
 	ended chan struct{} // closed when the process has ended
 }
 
-// start runs a broker on a free port and waits until it accepts connections.
-func (b broker) start(ctx context.Context, s scenario) (*process, error) {
-	dir, err := os.MkdirTemp("", "godwit-bench-")
+// start runs a broker on a free port, with its files in a new directory below
+// parent, and waits until it accepts connections.
+func (b broker) start(ctx context.Context, parent string, s scenario) (*process, error) {
+	dir, err := os.MkdirTemp(parent, "broker-")
 	if err != nil {
 		return nil, err
 	}

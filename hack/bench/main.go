@@ -18,6 +18,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -29,9 +30,10 @@ import (
 type options struct {
 	godwit, relay, mosquitto string
 	scenarios, brokers       string
+	scale                    bool
 	rounds                   int
 	duration                 time.Duration
-	out                      string
+	out, data                string
 }
 
 func main() {
@@ -40,10 +42,12 @@ func main() {
 	flag.StringVar(&o.relay, "relay", "dist/bench/relay", "relay program")
 	flag.StringVar(&o.mosquitto, "mosquitto", "mosquitto", "Mosquitto program; left out if it is not installed")
 	flag.StringVar(&o.scenarios, "scenarios", "", "beginnings of names of scenarios, separated by commas; all if empty")
-	flag.StringVar(&o.brokers, "brokers", "relay,mosquitto,godwit", "brokers to compare")
+	flag.BoolVar(&o.scale, "scale", false, "measure how cost grows with connections, subscriptions and messages, instead of comparing throughput")
+	flag.StringVar(&o.brokers, "brokers", "relay,mosquitto,godwit", "brokers to compare; NAME=PROGRAM is another godwit, compared with the first")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds")
 	flag.DurationVar(&o.duration, "duration", 3*time.Second, "time to measure in each run")
 	flag.StringVar(&o.out, "out", "dist/bench", "directory of what is measured: runs.jsonl and table.md")
+	flag.StringVar(&o.data, "data", "", "directory on a disk for the brokers' data; that of -out if empty")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -64,7 +68,7 @@ type run struct {
 }
 
 func compare(ctx context.Context, o options) error {
-	selected, unknown := selectScenarios(o.scenarios)
+	selected, unknown := selectScenarios(o.suite(), o.scenarios)
 	if unknown != "" {
 		return fmt.Errorf("no scenario begins with %q", unknown)
 	}
@@ -72,11 +76,24 @@ func compare(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	if o.data == "" {
+		o.data = o.out
+	}
+	if err := errors.Join(os.MkdirAll(o.out, 0o755), os.MkdirAll(o.data, 0o755)); err != nil {
+		return err
+	}
+	d, err := diskOf(o.data)
+	if err != nil {
+		return err
+	}
+	if err := d.check(); err != nil {
+		return err
+	}
 	var runs []run
 	for round := range o.rounds {
 		for _, s := range selected {
 			for _, b := range brokers {
-				if s.kind == secure && b.floor {
+				if !s.suits(b) {
 					continue
 				}
 				r := o.measure(ctx, b, s)
@@ -89,18 +106,30 @@ func compare(ctx context.Context, o options) error {
 			}
 		}
 	}
-	return o.report(runs, selected, brokers)
+	return o.report(d, runs, selected, brokers)
+}
+
+func (o options) suite() []scenario {
+	if o.scale {
+		return scaleScenarios
+	}
+	return scenarios
 }
 
 // selectBrokers finds the programs; all but Mosquitto have to be there.
 func (o options) selectBrokers() (brokers []broker, err error) {
-	for name := range strings.SplitSeq(o.brokers, ",") {
-		switch name {
-		case "relay":
+	for entry := range strings.SplitSeq(o.brokers, ",") {
+		name, program, other := strings.Cut(entry, "=")
+		switch {
+		case slices.ContainsFunc(brokers, func(b broker) bool { return b.name == name }):
+			return nil, fmt.Errorf("broker %q is there twice", name)
+		case other:
+			brokers = append(brokers, godwit(name, program))
+		case name == "relay":
 			brokers = append(brokers, relay(o.relay))
-		case "godwit":
-			brokers = append(brokers, godwit(o.godwit))
-		case "mosquitto":
+		case name == "godwit":
+			brokers = append(brokers, godwit(name, o.godwit))
+		case name == "mosquitto":
 			path, err := findMosquitto(o.mosquitto)
 			if err != nil {
 				fmt.Fprintln(os.Stderr, "without Mosquitto:", err)
@@ -108,7 +137,7 @@ func (o options) selectBrokers() (brokers []broker, err error) {
 			}
 			brokers = append(brokers, mosquitto(path))
 		default:
-			return nil, fmt.Errorf("broker %q: there are relay, mosquitto and godwit", name)
+			return nil, fmt.Errorf("broker %q: there are relay, mosquitto, godwit and NAME=PROGRAM", name)
 		}
 	}
 	return brokers, nil
@@ -123,19 +152,22 @@ func findMosquitto(name string) (string, error) {
 	return path, err
 }
 
+// patience is how long connecting and storing may take.
+const patience = 5 * time.Minute
+
 // measure starts a broker, puts it under load and stops it.
 func (o options) measure(ctx context.Context, b broker, s scenario) run {
 	r := run{Scenario: s.name, Broker: b.name}
-	p, err := b.start(ctx, s)
+	p, err := b.start(ctx, o.data, s)
 	if err != nil {
 		r.Error = err.Error()
 		return r
 	}
 	defer p.stop()
-	ctx, cancel := context.WithTimeout(ctx, o.duration+time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, o.duration+patience)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, o.godwit, s.arguments(b, p.port, p.cmd.Process.Pid, o.duration.String())...)
+	cmd := exec.CommandContext(ctx, o.godwit, s.arguments(b, p, o.duration)...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err = cmd.Run()
 	if err == nil {
@@ -148,10 +180,7 @@ func (o options) measure(ctx context.Context, b broker, s scenario) run {
 }
 
 // report writes the runs and the tables of them.
-func (o options) report(runs []run, selected []scenario, brokers []broker) error {
-	if err := os.MkdirAll(o.out, 0o755); err != nil {
-		return err
-	}
+func (o options) report(d disk, runs []run, selected []scenario, brokers []broker) error {
 	var lines, table bytes.Buffer
 	e := json.NewEncoder(&lines)
 	for _, r := range runs {
@@ -159,8 +188,9 @@ func (o options) report(runs []run, selected []scenario, brokers []broker) error
 			return err
 		}
 	}
-	fmt.Fprintf(&table, "%s; %d rounds of %v.\n", machine(), o.rounds, o.duration)
+	fmt.Fprintf(&table, "%s, %s; %d rounds of %v.\n", machine(), d, o.rounds, o.duration)
 	writeTables(&table, runs, selected, brokers)
+	writePaper(&table, runs, selected)
 	fmt.Print(table.String())
 	return errors.Join(
 		os.WriteFile(filepath.Join(o.out, "runs.jsonl"), lines.Bytes(), 0o644),

@@ -14,11 +14,15 @@ import (
 
 // String is the line that tells of a run when it is over.
 func (r run) String() string {
-	s := fmt.Sprintf("%d %-12s %-10s", r.Round, r.Scenario, r.Broker)
+	s := fmt.Sprintf("%d %-22s %-10s", r.Round, r.Scenario, r.Broker)
 	if r.Error != "" {
 		return s + " " + r.Error
 	}
 	x := &r.Result
+	if b := x.Backlog; b != nil {
+		return s + fmt.Sprintf(" stored %.0f/s, read %.0f/s, %.0f bytes each, lost %d",
+			b.Store.PerSecond, b.Read.PerSecond, b.Resident, x.Messages.Lost)
+	}
 	if b := x.Broker; b != nil && x.Scenario == bench.Idle {
 		return s + fmt.Sprintf(" %7.0f connects/s, %.0f bytes each", x.Connections.PerSecond, b.BytesPerConnection)
 	}
@@ -43,6 +47,10 @@ func cpuConnect(r *bench.Result) float64 {
 
 func memory(r *bench.Result) float64 {
 	return ofBroker(r, func(b *bench.Broker) float64 { return b.BytesPerConnection })
+}
+
+func written(r *bench.Result) float64 {
+	return ofBroker(r, func(b *bench.Broker) float64 { return b.Written })
 }
 
 func ofBroker(r *bench.Result, figure func(*bench.Broker) float64) float64 {
@@ -82,25 +90,25 @@ func median(values []float64) float64 {
 	return (values[(n-1)/2] + values[n/2]) / 2
 }
 
-// ratio is the median over the rounds of a broker's CPU time as a multiple of
+// ratio is the median over the rounds of a broker's figure as a multiple of
 // another one's in the same round: the machine changes less within a round than
 // between them.
-func ratio(runs []run, s scenario, broker, to string) float64 {
-	costs := map[int]map[string]float64{}
+func ratio(runs []run, s scenario, figure func(*bench.Result) float64, broker, to string) float64 {
+	rounds := map[int]map[string]float64{}
 	for i := range runs {
 		r := &runs[i]
 		if r.Scenario != s.name || r.Error != "" {
 			continue
 		}
-		if costs[r.Round] == nil {
-			costs[r.Round] = map[string]float64{}
+		if rounds[r.Round] == nil {
+			rounds[r.Round] = map[string]float64{}
 		}
-		costs[r.Round][r.Broker] = cpu(&r.Result)
+		rounds[r.Round][r.Broker] = figure(&r.Result)
 	}
 	var ratios []float64
-	for _, c := range costs {
-		if c[to] > 0 && c[broker] > 0 {
-			ratios = append(ratios, c[broker]/c[to])
+	for _, of := range rounds {
+		if of[to] > 0 && of[broker] > 0 {
+			ratios = append(ratios, of[broker]/of[to])
 		}
 	}
 	return median(ratios)
@@ -121,6 +129,7 @@ var tables = []table{
 	{latency, "At a fixed rate: latency p50 / p99, and the broker's CPU time for each message, in us", latencyCell, multiples, multiplesHeading},
 	{idle, "Idle connections: bytes each, connects a second, and the broker's CPU time for each in us", idleCell, nil, ""},
 	{secure, "TLS: messages received a second, and the broker's CPU time for each, in us", throughputCell, allowed, " target |"},
+	{durable, "To persistent sessions: messages received a second, the broker's CPU time for each in us, and bytes written to disk; Mosquitto keeps nothing on disk", durableCell, reached, " godwit / mosquitto, messages | target |"},
 }
 
 func writeTables(out io.Writer, runs []run, selected []scenario, brokers []broker) {
@@ -135,6 +144,9 @@ func writeTables(out io.Writer, runs []run, selected []scenario, brokers []broke
 			t.write(out, runs, rows, brokers)
 		}
 	}
+	for _, c := range curves {
+		c.write(out, runs, selected, brokers)
+	}
 	fmt.Fprint(out, footnotes)
 }
 
@@ -143,36 +155,68 @@ A ">" says that the load generator used 90 % of its core or more: the broker may
 `
 
 func (t table) write(out io.Writer, runs []run, rows []scenario, brokers []broker) {
-	head, rule := "| scenario |", "|---|"
-	for _, b := range brokers {
-		if t.kind != secure || !b.floor {
-			head, rule = head+" "+b.name+" |", rule+"---:|"
-		}
+	suited := slices.DeleteFunc(slices.Clone(brokers), func(b broker) bool { return !rows[0].suits(b) })
+	columns := []string{"scenario"}
+	for _, b := range suited {
+		columns = append(columns, b.name)
 	}
-	fmt.Fprintf(out, "\n%s\n\n%s%s\n%s%s\n", t.title, head, t.heading, rule, strings.Repeat("---:|", strings.Count(t.heading, "|")))
+	heading := t.heading + compared(brokers, func(b broker) string { return b.name + " / godwit" })
+	writeHead(out, t.title, 1, strings.Join(columns, " | ")+" |"+heading)
 	for _, s := range rows {
 		fmt.Fprintf(out, "| %s |", s.title)
-		for _, b := range brokers {
-			if t.kind != secure || !b.floor {
-				fmt.Fprintf(out, " %s |", t.cell(resultsOf(runs, s, b.name))+problems(runs, s, b.name))
-			}
+		for _, b := range suited {
+			fmt.Fprintf(out, " %s |", t.cell(resultsOf(runs, s, b.name))+problems(runs, s, b.name))
 		}
 		if t.verdict != nil {
 			fmt.Fprint(out, t.verdict(runs, s))
 		}
-		fmt.Fprintln(out)
+		fmt.Fprintln(out, compared(brokers, func(b broker) string { return number(ratio(runs, s, cost(s), b.name, "godwit")) }))
 	}
+}
+
+// writeHead writes a table's title and its first lines, of columns that each end
+// in "|". The first ones, text of them, hold text and the others figures.
+func writeHead(out io.Writer, title string, text int, columns string) {
+	figures := strings.Count(columns, "|") - text
+	fmt.Fprintf(out, "\n%s\n\n| %s\n|%s%s\n", title, columns, strings.Repeat("---|", text), strings.Repeat("---:|", figures))
+}
+
+// compared has a cell for each variant of godwit.
+func compared(brokers []broker, cell func(broker) string) (cells string) {
+	for _, b := range brokers {
+		if b.variant {
+			cells += " " + cell(b) + " |"
+		}
+	}
+	return cells
+}
+
+// cost is the CPU time by which variants are compared.
+func cost(s scenario) func(*bench.Result) float64 {
+	if s.kind == idle {
+		return cpuConnect
+	}
+	return cpu
 }
 
 const multiplesHeading = " godwit / relay | target | mosquitto / relay |"
 
 // multiples of the relay's CPU time.
 func multiples(runs []run, s scenario) string {
-	ours, target := ratio(runs, s, "godwit", "relay"), number(s.target)
+	ours, target := ratio(runs, s, cpu, "godwit", "relay"), number(s.target)
 	if ours > s.target {
 		target += ", missed"
 	}
-	return fmt.Sprintf(" %s | %s | %s |", number(ours), target, number(ratio(runs, s, "mosquitto", "relay")))
+	return fmt.Sprintf(" %s | %s | %s |", number(ours), target, number(ratio(runs, s, cpu, "mosquitto", "relay")))
+}
+
+// reached is the multiple of Mosquitto's messages.
+func reached(runs []run, s scenario) string {
+	ours, target := ratio(runs, s, rate, "godwit", "mosquitto"), number(s.target)
+	if ours > 0 && ours < s.target {
+		target += ", missed"
+	}
+	return fmt.Sprintf(" %s | %s |", number(ours), target)
 }
 
 // allowed is a target in microseconds.
@@ -192,6 +236,14 @@ func throughputCell(all results) string {
 		limited = "> "
 	}
 	return fmt.Sprintf("%s%s (%s)", limited, count(all.median(rate)), number(all.median(cpu)))
+}
+
+func durableCell(all results) string {
+	cell := throughputCell(all)
+	if bytes := all.median(written); bytes > 0 {
+		cell += fmt.Sprintf(", %.0f B", bytes)
+	}
+	return cell
 }
 
 func latencyCell(all results) string {

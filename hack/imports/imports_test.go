@@ -63,6 +63,8 @@ var rules = []rule{
 		own: []string{"api/...", "broker/config", "broker/topic", "broker/auth/password"}, forbidden: impure},
 	{packages: "controllers/conditions/...", own: []string{"api/..."}},
 	{packages: "controllers/apply/...", own: []string{"api/...", "controllers/conditions/..."}},
+	{packages: "controllers/lookup", own: []string{"api/...", "controllers/resource"}},
+	{packages: "controllers/certmanager", own: []string{"controllers/apply"}},
 	{packages: "controllers/enforcement", own: []string{"api/...", "controllers/conditions/...", "controllers/render"}},
 	// The whole operator runs in it.
 	{packages: "controllers/testenv/...", own: []string{"controllers/...", "api/...", "broker/config", "broker/admin/client"}},
@@ -105,7 +107,7 @@ var rules = []rule{
 var kindImports = []string{
 	"api/...", "broker/config", "broker/topic", "broker/auth/password", "broker/admin/client",
 	"controllers/resource/...", "controllers/render/...", "controllers/apply/...", "controllers/conditions/...",
-	"controllers/enforcement",
+	"controllers/enforcement", "controllers/lookup", "controllers/certmanager",
 }
 
 // impure are the clients that a pure builder has no use for.

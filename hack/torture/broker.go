@@ -40,7 +40,13 @@ const syncEvery = time.Second
 // newBroker writes the configuration of a broker that keeps everything below dir.
 func newBroker(godwit, dir string, persistence config.Persistence) (*broker, error) {
 	b := &broker{godwit: godwit, dir: dir}
-	var err error
+	err := os.MkdirAll(dir, 0o755)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(b.data()); err == nil {
+		return nil, fmt.Errorf("%s is there already, of another broker", b.data())
+	}
 	if b.port, err = freePort(); err != nil {
 		return nil, err
 	}
@@ -97,9 +103,12 @@ func writeConfig(dir string, port int, persistence config.Persistence) error {
 	return nil
 }
 
+// data is the directory that is to survive.
+func (b *broker) data() string { return filepath.Join(b.dir, "data") }
+
 // start begins a process, and does not wait until it serves.
 func (b *broker) start() error {
-	cmd := exec.Command(b.godwit, "broker", "--settings-dir", b.dir, "--access-dir", b.dir, "--data-dir", filepath.Join(b.dir, "data"),
+	cmd := exec.Command(b.godwit, "broker", "--settings-dir", b.dir, "--access-dir", b.dir, "--data-dir", b.data(),
 		"--admin-address", address(b.admin), "--log-format", "text")
 	cmd.Stdout, cmd.Stderr = b.log, b.log
 	if err := cmd.Start(); err != nil {
@@ -119,6 +128,25 @@ func (b *broker) start() error {
 		}
 	}()
 	return nil
+}
+
+// waitServing waits until the broker accepts connections, as long as it runs.
+func (b *broker) waitServing() {
+	b.mu.Lock()
+	ended := b.ended
+	b.mu.Unlock()
+	for {
+		conn, err := net.Dial("tcp", address(b.port))
+		if err == nil {
+			_ = conn.Close()
+			return
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ended:
+			return
+		}
+	}
 }
 
 // end sends a signal and waits until the process has ended.

@@ -118,7 +118,7 @@ func (m *measurement) measure(ctx context.Context, what string) error {
 		return ctx.Err()
 	}
 	s.later, s.peak = memory(m.cmd.Process.Pid)
-	s.disk = usage(filepath.Join(m.dir, "data"))
+	s.disk = usage(m.data())
 	m.starts = append(m.starts, s)
 	return nil
 }

@@ -88,6 +88,6 @@ func (r *result) appendViolations(b *strings.Builder) {
 		}
 	}
 	if !r.passed() {
-		fmt.Fprintf(b, "log and data: %s\n", r.options.dir)
+		fmt.Fprintf(b, "log, data and account: %s\n", r.options.dir)
 	}
 }

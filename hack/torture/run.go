@@ -7,6 +7,8 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -62,10 +64,23 @@ func (o options) run(ctx context.Context) (*result, error) {
 		history: history.New(func() time.Duration { return time.Since(began) }, window),
 	}
 	result, err := r.play(ctx)
-	if own && err == nil && result.passed() {
+	switch {
+	case err != nil || !result.passed():
+		err = errors.Join(err, r.keep())
+	case own:
 		err = os.RemoveAll(o.dir)
 	}
 	return result, err
+}
+
+// keep writes the account beside the log and the data.
+func (r *run) keep() error {
+	f, err := os.Create(filepath.Join(r.options.dir, "account.txt"))
+	if err != nil {
+		return err
+	}
+	r.history.Print(f)
+	return f.Close()
 }
 
 // newRand is random in a way that depends on the seed and on who uses it.
@@ -94,10 +109,14 @@ func (r *run) play(ctx context.Context) (*result, error) {
 	}
 	cancel(nil)
 	r.playing.Wait()
+	found := r.history.Violations()
+	if err != nil { // nobody has waited for what is still to come
+		found = slices.DeleteFunc(found, func(v history.Violation) bool { return v.Kind == history.Lost })
+	}
 	err = errors.Join(err, r.broker.close())
 	return &result{
 		options: r.options, took: time.Since(began), counts: r.history.Counts(),
-		violations: r.history.Violations(), complaints: r.broker.complaints(),
+		violations: found, complaints: r.broker.complaints(),
 	}, err
 }
 
@@ -274,6 +293,7 @@ func (r *run) killOnce() error {
 	case chance < 85: // and while it starts
 		return r.kill(syscall.SIGKILL, 1+r.rand.IntN(2))
 	default:
+		r.broker.waitServing() // or there would be nothing orderly about it
 		return r.kill(syscall.SIGTERM, 0)
 	}
 }

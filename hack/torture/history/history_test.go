@@ -124,16 +124,16 @@ func TestWhatIsFoundInAHistory(t *testing.T) {
 			late.Subscribed(filter)
 			s.deliverAll(nil)
 		}, nil},
-		"a message that crossed the UNSUBSCRIBE": {func(s *scene) {
-			seq := s.stream[1].Publish(false)
-			s.durable.Unsubscribing(filter)
-			s.stream[1].Acknowledged(seq)
-			s.durable.Unsubscribed(filter)
-			s.deliverAll(s.durable)
-		}, nil},
-		"a loss of what was published before the UNSUBSCRIBE": {func(s *scene) {
+		"what waited when the subscription ended, and was dropped": {func(s *scene) {
 			s.publish(1, 1)
 			s.unsubscribe(s.durable)
+			s.subscribe(s.durable)
+			s.deliverAll(s.durable)
+		}, nil},
+		"a loss after the subscription was made again": {func(s *scene) {
+			s.unsubscribe(s.durable)
+			s.subscribe(s.durable)
+			s.publish(1, 1)
 			s.deliverAll(s.durable)
 		}, []Kind{Lost}},
 		"what was not acknowledged": {func(s *scene) {
@@ -227,7 +227,7 @@ func TestWhatIsFoundInAHistory(t *testing.T) {
 			s.deliver(s.durable, 1, 1)
 			s.deliverAll(nil)
 		}, []Kind{Foreign}},
-		"what waited when the subscription ended": {func(s *scene) {
+		"what waited when the subscription ended, and came": {func(s *scene) {
 			s.publish(1, 1)
 			s.unsubscribe(s.durable)
 			s.subscribe(s.durable)

@@ -122,19 +122,11 @@ func (r *Receiver) last(filter string) (last *span) {
 	return last
 }
 
-// published is when the broker has published m at the latest.
-func (m *message) published() time.Duration {
-	if m.will {
-		return never
-	}
-	return m.acked
-}
-
-// must reports whether a message of a topic has to be delivered.
+// must reports whether a message of a topic has to be delivered: what waits when
+// its subscription ends is not owed any more (section 3.10.4).
 func (r *Receiver) must(name string, m *message) bool {
-	taken := m.published()
 	for _, s := range r.spans {
-		if s.since < m.sent && (taken < s.until || s.until == never) && topic.Match(s.filter, name) {
+		if s.since < m.sent && s.until == never && topic.Match(s.filter, name) {
 			return true
 		}
 	}
@@ -144,7 +136,10 @@ func (r *Receiver) must(name string, m *message) bool {
 // may reports whether it can be that the broker took the message while there was
 // a subscription.
 func (r *Receiver) may(name string, m *message) bool {
-	taken := m.published()
+	taken := m.acked
+	if m.will {
+		taken = never
+	}
 	for _, s := range r.spans {
 		if s.from <= taken && m.sent <= s.to && topic.Match(s.filter, name) {
 			return true

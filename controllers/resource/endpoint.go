@@ -1,0 +1,89 @@
+package resource
+
+import (
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/godwit-mqtt/godwit/api/v1alpha1"
+)
+
+// webSocketPath is where listeners speak MQTT over WebSocket.
+const webSocketPath = "/mqtt"
+
+// Endpoint is where a client with a password connects.
+type Endpoint struct {
+	Listener string
+	Host     string
+	Port     int32
+	// TLS and WebSocket say what is spoken.
+	TLS, WebSocket bool
+	// TLSSecret is the Secret of the listener's certificate, in the Broker's
+	// namespace; empty for a plain listener. Its ca.crt, where it has one, is what
+	// the client verifies the broker with.
+	TLSSecret string
+}
+
+// EndpointOf chooses the listener that a client with a password should use: one
+// that lets it in without a certificate, with TLS, without WebSocket, in this
+// order, and of equals the first. The host is that of the Broker's status, or
+// else the name of the Service in the cluster. The defaults of b are filled in.
+func EndpointOf(b *v1alpha1.Broker) Endpoint {
+	best := slices.MinFunc(b.Spec.Listeners, func(x, y v1alpha1.Listener) int {
+		return cumbersome(b, &x) - cumbersome(b, &y)
+	})
+	return Endpoint{
+		Listener:  best.Name,
+		Host:      host(b, &best),
+		Port:      best.Port,
+		TLS:       best.TLS != nil,
+		WebSocket: best.Protocol == v1alpha1.ProtocolWebSocket,
+		TLSSecret: TLSSecretName(b, &best),
+	}
+}
+
+// cumbersome weighs what speaks against a listener for a client with a password.
+func cumbersome(b *v1alpha1.Broker, l *v1alpha1.Listener) int {
+	weight := 0
+	tls := b.ListenerTLS(l)
+	if tls == nil {
+		weight += 2
+	} else if tls.ClientAuth != nil && tls.ClientAuth.Mode == v1alpha1.ClientAuthRequired {
+		weight += 4
+	}
+	if l.Protocol == v1alpha1.ProtocolWebSocket {
+		weight++
+	}
+	return weight
+}
+
+func host(b *v1alpha1.Broker, l *v1alpha1.Listener) string {
+	for _, status := range b.Status.Listeners {
+		if status.Name == l.Name && status.Address != "" {
+			return status.Address
+		}
+	}
+	return ServiceAddress(b, l)
+}
+
+// ServiceAddress is the name in the cluster of the Service of a listener.
+func ServiceAddress(b *v1alpha1.Broker, l *v1alpha1.Listener) string {
+	return ServiceName(b, l) + "." + b.Namespace + ".svc"
+}
+
+// URI holds all that a client needs, also the password.
+func (e Endpoint) URI(username, password string) string {
+	u := url.URL{
+		Scheme: "mqtt",
+		User:   url.UserPassword(username, password),
+		Host:   net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))),
+	}
+	if e.WebSocket {
+		u.Scheme, u.Path = "ws", webSocketPath
+	}
+	if e.TLS {
+		u.Scheme += "s"
+	}
+	return u.String()
+}

@@ -1,0 +1,36 @@
+package resource_test
+
+import (
+	"testing"
+
+	"github.com/godwit-mqtt/godwit/api/v1alpha1"
+	"github.com/godwit-mqtt/godwit/controllers/resource"
+)
+
+func TestTheEndpointOfAClientWithAPassword(t *testing.T) {
+	const tls = `tls: {secretName: shared, clientAuth: {mode: Optional, caSecretName: ca}}, listeners: [{name: mqtt, port: 1883}, `
+	for name, tt := range map[string]struct{ spec, uri, secret string }{
+		"the default":               {`{}`, "mqtt://u:p@edge.iot.svc:1883", ""},
+		"TLS first":                 {`{tls: {secretName: shared}}`, "mqtts://u:p@edge.iot.svc:8883", "shared"},
+		"its own Service":           {`{listeners: [{name: mqtt, port: 1883, service: {type: NodePort}}]}`, "mqtt://u:p@edge-mqtt.iot.svc:1883", ""},
+		"its own certificate":       {`{` + tls + `{name: mqtts, port: 8883, tls: {secretName: own}}]}`, "mqtts://u:p@edge.iot.svc:8883", "own"},
+		"WebSocket last":            {`{` + tls + `{name: wss, port: 443, protocol: WebSocket, tls: {}}, {name: mqtts, port: 8883, tls: {}}]}`, "mqtts://u:p@edge.iot.svc:8883", "shared"},
+		"WebSocket with TLS":        {`{` + tls + `{name: wss, port: 443, protocol: WebSocket, tls: {}}]}`, "wss://u:p@edge.iot.svc:443/mqtt", "shared"},
+		"no certificate to present": {`{` + tls + `{name: mqtts, port: 8883, tls: {clientAuth: {mode: Required, caSecretName: ca}}}]}`, "mqtt://u:p@edge.iot.svc:1883", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := resource.EndpointOf(broker(t, tt.spec))
+			if got := e.URI("u", "p"); got != tt.uri || e.TLSSecret != tt.secret {
+				t.Errorf("%s with %q, want %s with %q", got, e.TLSSecret, tt.uri, tt.secret)
+			}
+		})
+	}
+}
+
+func TestTheEndpointHasTheAddressThatTheBrokerTells(t *testing.T) {
+	b := broker(t, `{tls: {secretName: shared}}`)
+	b.Status.Listeners = []v1alpha1.ListenerStatus{{Name: "mqtt", Address: "wrong"}, {Name: "mqtts", Address: "2001:db8::7"}}
+	if got, want := resource.EndpointOf(b).URI("a@b", "p/:@"), "mqtts://a%40b:p%2F%3A%40@[2001:db8::7]:8883"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}

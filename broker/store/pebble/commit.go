@@ -25,8 +25,9 @@ type group struct {
 // lengths of the slices of a batch, in their order.
 type lengths [8]int
 
-// groupSize is the number of batches up to which a group's memory is used again.
-const groupSize = 1 << 12
+// groupSize is the number of batches, and of changes of a kind, up to which a
+// group's memory is used again.
+const groupSize = 1 << 14
 
 func (g *group) add(b *store.Batch, done func(error)) {
 	if done != nil {
@@ -71,7 +72,7 @@ func (g *group) empty() bool { return len(g.ends)+len(g.done) == 0 }
 
 // reset empties g, and keeps its memory unless that is large.
 func (g *group) reset() {
-	if len(g.ends) > groupSize {
+	if max(len(g.ends), len(g.all.Deliveries), len(g.all.Done)) > groupSize {
 		*g = group{}
 		return
 	}
@@ -114,8 +115,7 @@ func (s *Store) commitAll() {
 		}
 		g, last := s.takeGroup()
 		s.apply(g)
-		s.putGroup(g)
-		if last {
+		if !s.putGroup(g) || last {
 			return
 		}
 	}
@@ -124,7 +124,7 @@ func (s *Store) commitAll() {
 func (s *Store) takeGroup() (g *group, last bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.applying, s.next = s.next, s.applying
+	s.applying, s.next = s.next, s.spare
 	return s.applying, s.closed
 }
 
@@ -144,19 +144,24 @@ func (s *Store) apply(g *group) {
 	s.written.Store(s.last)
 }
 
-// putGroup hands those who wait for an applied group on to the reporter.
-func (s *Store) putGroup(g *group) {
+// putGroup hands those who wait for an applied group on to the reporter, and
+// keeps the group for later. It reports false where the store has failed.
+func (s *Store) putGroup(g *group) bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cause != nil { // they are told that
-		return
+	if s.cause != nil {
+		s.mu.Unlock()
+		return false
 	}
 	s.unreported = append(s.unreported, g.done...)
 	if g.applied != nil {
 		close(g.applied)
 	}
-	g.reset()
+	s.applying = nil
+	s.mu.Unlock()
 	wake(s.applied)
+	g.reset()
+	s.spare = g
+	return true
 }
 
 // reportAll is the reporter's goroutine: it makes durable what was applied, and
@@ -218,8 +223,12 @@ func (s *Store) report(err error) {
 	}
 	done := s.reporting
 	if err != nil {
-		done = slices.Concat(done, s.unreported, s.applying.done, s.next.done)
-		s.unreported, s.applying.done, s.next.done = nil, nil, nil
+		done = slices.Concat(done, s.unreported)
+		if s.applying != nil {
+			done = append(done, s.applying.done...)
+		}
+		done = append(done, s.next.done...)
+		s.unreported, s.applying, s.next = nil, nil, &group{}
 	}
 	s.mu.Unlock()
 	for _, done := range done {

@@ -138,10 +138,9 @@ func (s *Store) nextRead() (applied <-chan struct{}, err error) {
 	s.readers.Add(1)
 	g := s.next
 	if g.empty() {
-		g = s.applying
-	}
-	if g.empty() {
-		return nil, nil
+		if g = s.applying; g == nil {
+			return nil, nil
+		}
 	}
 	if g.applied == nil {
 		g.applied = make(chan struct{})

@@ -38,6 +38,7 @@ type Store struct {
 	disk    *disk
 	db      *pebble.DB
 	writer  *writer // of Load, and then of the committer
+	spare   *group  // of the committer, empty: what is to be next
 
 	lastID   atomic.Uint64
 	reserved uint64        // of the committer; see reserve
@@ -59,7 +60,7 @@ type Store struct {
 
 	mu       sync.Mutex
 	next     *group // takes what comes
-	applying *group // belongs to the committer, empty while that waits
+	applying *group // by the committer, nil while that waits
 	// unreported commits are applied; the reporter has taken over reporting.
 	unreported, reporting []func(error)
 	closed                bool
@@ -76,7 +77,7 @@ func Open(o Options) (*Store, error) {
 		options: o,
 		handed:  make(chan struct{}, 1), applied: make(chan struct{}, 1),
 		closing: make(chan struct{}), failed: make(chan struct{}),
-		next: &group{}, applying: &group{},
+		next: &group{}, spare: &group{},
 	}
 	s.disk = newDisk(o.FS, o.Logger, s.fail)
 	if err := s.do(s.open); err != nil {
@@ -142,15 +143,19 @@ func (s *Store) reserve() {
 // reason counts.
 func (s *Store) fail(err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cause != nil {
+	again := s.cause != nil
+	if !again {
+		s.cause = err
+		s.disk.halt()
+		close(s.failed)
+	}
+	err = s.unusable()
+	s.mu.Unlock()
+	if again {
 		return
 	}
-	s.cause = err
-	s.disk.halt()
-	close(s.failed)
-	s.options.Logger.Error("the store has failed; the broker has to be started again", "error", err)
-	go s.report(s.unusable())
+	s.options.Logger.Error(err.Error())
+	go s.report(err)
 }
 
 // failure returns why the store has failed.

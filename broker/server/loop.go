@@ -9,10 +9,10 @@ import (
 	"github.com/godwit-mqtt/godwit/broker/router"
 )
 
-// loop is one event loop: a goroutine that reads the connections given to it,
-// runs what they ask for, and at the end of each round flushes every connection
-// that was written to, once. All fields but those of post belong to its
-// goroutine.
+// loop is one event loop: it reads the connections given to it, runs what they
+// ask for, and at the end of each round flushes every connection that was written
+// to, once. All fields but those of post belong to the goroutine that runs it;
+// which one that is, its loopGroup decides.
 type loop struct {
 	server *Server
 	poller *poller
@@ -32,11 +32,9 @@ type loop struct {
 	subscribed  []router.Subscribed
 	reasons     []packet.ReasonCode
 
-	stop chan struct{}
-	done chan struct{}
-
 	beat   atomic.Int64 // when the loop last ticked, in Unix nanoseconds
-	awake  atomic.Bool  // the loop will look at posted before it waits
+	worked atomic.Int64 // nanoseconds in which there was something to do
+	awake  atomic.Bool  // the loop will look at posted before it waits, or was woken
 	mu     sync.Mutex
 	posted []func()
 	spare  []func()
@@ -54,8 +52,6 @@ func newLoop(s *Server) (*loop, error) {
 		server: s,
 		poller: p,
 		read:   make([]byte, readSize),
-		stop:   make(chan struct{}),
-		done:   make(chan struct{}),
 	}
 	l.worker = s.router.NewWorker(l.post)
 	return l, nil
@@ -67,7 +63,7 @@ func (l *loop) post(f func()) {
 	l.mu.Lock()
 	l.posted = append(l.posted, f)
 	l.mu.Unlock()
-	if !l.awake.Load() {
+	if l.awake.CompareAndSwap(false, true) {
 		l.poller.wake()
 	}
 }
@@ -93,14 +89,8 @@ func (l *loop) guard(f func()) {
 	f()
 }
 
-// run is the loop's goroutine. It ends after halt, and its connections with it.
-func (l *loop) run() {
-	defer close(l.done)
-	for !l.halted() {
-		if !l.turn() {
-			return
-		}
-	}
+// closeAll ends the connections.
+func (l *loop) closeAll() {
 	for i := range l.server.table {
 		if c := l.server.table[i].Load(); c != nil && c.loop == l {
 			l.finish(c)
@@ -112,41 +102,30 @@ func (l *loop) run() {
 // finish closes c, whose handshake may have to end first.
 func (l *loop) finish(c *conn) {
 	for c.close(); c.state != stateClosed; {
-		if _, err := l.wait(); err != nil {
+		l.rest()
+		if _, err := l.poller.wait(nil); err != nil {
 			return
 		}
 		l.runPosted()
 	}
 }
 
-func (l *loop) halted() bool {
-	select {
-	case <-l.stop:
-		return true
-	default:
-		return false
-	}
-}
-
 // turn waits for something to do and does it.
-func (l *loop) turn() bool {
-	var err error
-	if l.events, err = l.wait(); err != nil {
-		l.server.log.Error("event loop ends", "error", err)
-		return false
+func (l *loop) turn() error {
+	l.rest()
+	events, err := l.poller.wait(l.events[:0])
+	if err != nil {
+		return err
 	}
-	l.worker.Now = time.Now()
-	for _, e := range l.events {
-		l.server.ready(l, e)
-	}
-	l.runPosted()
-	l.guard(l.worker.Settle) // before a client can answer to it
-	l.flush()
-	l.guard(l.worker.EndRound)
-	return true
+	now := time.Now()
+	l.serve(events, now)
+	l.endRound()
+	l.count(time.Since(now))
+	return nil
 }
 
-func (l *loop) wait() ([]event, error) {
+// rest comes before a wait. What is posted from then on ends the wait.
+func (l *loop) rest() {
 	l.awake.Store(false)
 	l.mu.Lock()
 	pending := len(l.posted) > 0
@@ -154,10 +133,28 @@ func (l *loop) wait() ([]event, error) {
 	if pending {
 		l.poller.wake()
 	}
-	events, err := l.poller.wait(l.events[:0])
-	l.awake.Store(true)
-	return events, err
 }
+
+// serve does what there is to do, but for writing.
+func (l *loop) serve(events []event, now time.Time) {
+	l.awake.Store(true)
+	l.events = events
+	l.worker.Now = now
+	for _, e := range events {
+		l.server.ready(l, e)
+	}
+	l.runPosted()
+	l.guard(l.worker.Settle) // before a client can answer to it
+}
+
+// endRound writes what was made by serve.
+func (l *loop) endRound() {
+	l.flush()
+	l.guard(l.worker.EndRound)
+}
+
+// count adds to the time in which there was something to do.
+func (l *loop) count(d time.Duration) { l.worked.Store(l.worked.Load() + int64(d)) }
 
 // flush writes to each link that was touched. Writing may let waiting messages
 // go on, which touches links again.
@@ -179,12 +176,4 @@ func (l *loop) flushLink(link router.Link) {
 		}
 	}()
 	link.Flush(l.worker)
-}
-
-// halt ends the loop and waits for that.
-func (l *loop) halt() {
-	close(l.stop)
-	l.poller.wake()
-	<-l.done
-	_ = l.poller.close()
 }

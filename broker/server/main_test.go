@@ -9,12 +9,14 @@ import (
 	"github.com/godwit-mqtt/godwit/broker/brokertest"
 	"github.com/godwit-mqtt/godwit/broker/config"
 	"github.com/godwit-mqtt/godwit/broker/packet"
+	"github.com/godwit-mqtt/godwit/broker/server"
 )
 
 // TestMain gives the brokers several event loops, whatever the machine has. Most
 // tests wait for the clock, so that many run at a time.
 func TestMain(m *testing.M) {
 	runtime.GOMAXPROCS(max(4, runtime.NumCPU()))
+	server.HurryGroups()
 	if err := flag.Set("test.parallel", "12"); err != nil {
 		panic(err)
 	}

@@ -19,6 +19,9 @@ type poller struct {
 	raw    syscall.RawConn
 	wakefd int
 	events [256]unix.EpollEvent
+	ready  int                // of events, by the last poll
+	failed error              // of the last poll
+	look   func(uintptr) bool // polls, and reports whether a wait is over
 }
 
 // event is a descriptor that is ready.
@@ -37,6 +40,10 @@ func newPoller() (*poller, error) {
 		return nil, os.NewSyscallError("fcntl", err)
 	}
 	p := &poller{epfd: epfd, file: os.NewFile(uintptr(epfd), "epoll")}
+	p.look = func(uintptr) bool {
+		p.ready, p.failed = p.poll()
+		return p.ready > 0 || p.failed != nil
+	}
 	if p.raw, err = p.file.SyscallConn(); err != nil {
 		return nil, err
 	}
@@ -55,6 +62,17 @@ func (p *poller) watch(fd int, read, write bool) error {
 	return p.ctl(unix.EPOLL_CTL_MOD, fd, read, write)
 }
 
+// groupSize is how many pollers may attend to each other, in a loopGroup.
+const groupSize = 8
+
+// attend has p report o.fd() while o has something to report.
+func (p *poller) attend(o *poller) error { return p.add(o.epfd) }
+
+// leave takes back attend.
+func (p *poller) leave(o *poller) error { return p.ctl(unix.EPOLL_CTL_DEL, o.epfd, false, false) }
+
+func (p *poller) fd() int { return p.epfd }
+
 func (p *poller) ctl(op, fd int, read, write bool) error {
 	ev := unix.EpollEvent{Fd: int32(fd)}
 	if read {
@@ -69,11 +87,21 @@ func (p *poller) ctl(op, fd int, read, write bool) error {
 // wait appends the descriptors that are ready to events. If there are none it
 // waits for one, or for wake.
 func (p *poller) wait(events []event) ([]event, error) {
-	n, err := p.poll()
-	if n == 0 && err == nil {
-		n, err = p.park()
+	if err := p.raw.Read(p.look); err != nil {
+		return events, err
 	}
-	for i := range p.events[:max(n, 0)] {
+	return p.appendTo(events), p.failed
+}
+
+// peek is wait without waiting.
+func (p *poller) peek(events []event) ([]event, error) {
+	p.look(0)
+	return p.appendTo(events), p.failed
+}
+
+// appendTo appends what the last poll found.
+func (p *poller) appendTo(events []event) []event {
+	for i := range p.events[:p.ready] {
 		e := &p.events[i]
 		if int(e.Fd) == p.wakefd {
 			p.clearWake()
@@ -86,7 +114,7 @@ func (p *poller) wait(events []event) ([]event, error) {
 			broken:   e.Events&(unix.EPOLLHUP|unix.EPOLLERR) != 0,
 		})
 	}
-	return events, err
+	return events
 }
 
 // poll asks without waiting. The call cannot block, so the scheduler need not
@@ -102,17 +130,6 @@ func (p *poller) poll() (int, error) {
 	default:
 		return 0, os.NewSyscallError("epoll_pwait", errno)
 	}
-}
-
-func (p *poller) park() (n int, err error) {
-	parked := p.raw.Read(func(uintptr) bool {
-		n, err = p.poll()
-		return n != 0 || err != nil
-	})
-	if err == nil {
-		err = parked
-	}
-	return n, err
 }
 
 // wake ends a wait, from any goroutine.

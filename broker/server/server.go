@@ -1,11 +1,12 @@
 // Package server is the broker's engine: it speaks MQTT to the clients, and
 // lets package router do the rest.
 //
-// It runs one event loop a processor. A connection belongs to one loop, which
-// reads it and handles its packets; any loop may append to its outbound buffer
-// and flush it. Nothing on the way of a message waits, takes a goroutine of its
-// own or hands over to another one. What is slow does: a TLS handshake, the
-// check of a password, a commit.
+// It runs one event loop a processor, and several of them on one goroutine while
+// there is little to do. A connection belongs to one loop, which reads it and
+// handles its packets; any loop may append to its outbound buffer and flush it.
+// Nothing on the way of a message waits, takes a goroutine of its own or hands
+// over to another one. What is slow does: a TLS handshake, the check of a
+// password, a commit.
 package server
 
 import (
@@ -54,8 +55,9 @@ type Server struct {
 	verifications atomic.Int32  // password checks that run or wait
 	verifying     chan struct{} // a place for each password check at a time
 	loops         []*loop
-	turn          int  // the loop that got the last connection; owned by the first loop
-	refusing      bool // the store takes nothing new, as far as is known; owned by keepTime
+	groups        []*loopGroup // of all loops
+	turn          int          // the loop that got the last connection; owned by the first loop
+	refusing      bool         // the store takes nothing new, as far as is known; owned by keepTime
 
 	config atomic.Pointer[config.Config] // defaulted
 	access atomic.Pointer[auth.Snapshot]
@@ -115,6 +117,7 @@ func (s *Server) openLoops() error {
 		}
 		s.loops = append(s.loops, l)
 	}
+	s.groups = groupLoops(s, s.loops)
 	return nil
 }
 
@@ -164,7 +167,9 @@ func (s *Server) gauges() metrics.Gauges {
 func (s *Server) Serve(ctx context.Context) error {
 	for _, l := range s.loops {
 		l.beat.Store(time.Now().UnixNano())
-		go l.run()
+	}
+	for _, g := range s.groups {
+		go g.run()
 	}
 	ticking, stopTicking := context.WithCancel(context.Background())
 	var clock sync.WaitGroup
@@ -175,8 +180,8 @@ func (s *Server) Serve(ctx context.Context) error {
 	s.drain()
 	stopTicking()
 	clock.Wait()
-	for _, l := range s.loops {
-		l.halt()
+	for _, g := range s.groups {
+		g.halt()
 	}
 	s.router.Close()
 	if err := s.store.Close(); err != nil {
@@ -210,12 +215,14 @@ func (s *Server) keepTime(ctx context.Context) {
 
 // ready handles one event of a loop.
 func (s *Server) ready(l *loop, e event) {
-	if p := (*s.byFD.Load())[e.fd]; p != nil {
-		p.accept(l)
+	c := s.table[e.fd].Load()
+	if c == nil {
+		if p := (*s.byFD.Load())[e.fd]; p != nil {
+			p.accept(l)
+		}
 		return
 	}
-	c := s.table[e.fd].Load()
-	if c == nil || c.loop != l { // the event is of one that had this descriptor before
+	if c.loop != l { // the event is of one that had this descriptor before
 		return
 	}
 	defer c.recoverPanic()

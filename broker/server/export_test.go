@@ -1,0 +1,11 @@
+package server
+
+import "time"
+
+// HurryGroups has the loops of new brokers part and come together all the time.
+func HurryGroups() {
+	groupPace = pace{crowded: 0, crowdedAfter: 2 * time.Millisecond, calm: 8, calmAfter: 2 * time.Millisecond}
+}
+
+// Apart reports whether each loop of the first group has a goroutine of its own.
+func (s *Server) Apart() bool { return s.groups[0].apart.Load() }

@@ -50,10 +50,12 @@ func (w *Worker) encoded(s *Subscriber, q packet.QoS, retain bool, ids []uint32)
 
 func (w *Worker) sendQoS0(s *Subscriber, retain bool, ids []uint32) {
 	if s.link == nil {
+		w.missed(s)
 		return
 	}
 	if s.link.Full() {
 		w.dropped(metrics.DroppedSlowConsumer)
+		w.missed(s)
 		return
 	}
 	if frame, _ := w.encoded(s, packet.QoS0, retain, ids); frame != nil {
@@ -142,12 +144,14 @@ func (w *Worker) enqueue(s *Subscriber, d *session.Delivery) {
 	result := s.session.Enqueue(d, func(old session.Waiting) {
 		w.dropped(metrics.DroppedQueueFull)
 		w.complete(s, old)
+		w.missed(s)
 	})
 	if result != session.QueueFull {
 		w.persist(s, d)
 		w.Behind = w.Behind || s.link != nil && s.session.Crowded()
 		return
 	}
+	w.missed(s)
 	if d.QoS == packet.QoS0 {
 		w.dropped(metrics.DroppedSlowConsumer)
 		return

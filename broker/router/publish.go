@@ -185,6 +185,7 @@ func (w *Worker) deliver(from *Subscriber, rt *route, p *packet.Publish, v packe
 		if reason := w.retain(p); reason.IsError() {
 			return reason
 		}
+		w.refresh(rt) // for who has subscribed since, and does not get p as a retained message
 	}
 	for i := range rt.result.Entries {
 		e := &rt.result.Entries[i]

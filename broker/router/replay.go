@@ -13,19 +13,16 @@ import (
 // goes on, page by page, whenever its client has taken what waits.
 type replay struct {
 	filter string
-	next   string   // the topic to go on with
-	done   bool     // there is none
-	again  []string // topics whose message has changed while it was read
-	tries  int      // in a row of which each left some
+	next   string // the topic to go on with
+	done   bool   // there is none
+	// since is the last change of which the client has not got the message anyway,
+	// as it was published.
+	since uint64
 }
 
-// mostTries to read a message that changes all the time. Its subscriber has the
-// newer ones anyway, as they come.
-const mostTries = 3
-
 // Replay sends the retained messages that match filter, after the SUBACK that
-// granted it [MQTT-3.3.1-9].
-func (w *Worker) Replay(s *Subscriber, link Link, filter string) {
+// granted it [MQTT-3.3.1-9]. since is that of Subscribed.
+func (w *Worker) Replay(s *Subscriber, link Link, filter string, since uint64) {
 	if !strings.ContainsAny(filter, "+#") {
 		if _, ok := w.r.retained.Get(filter); !ok {
 			return
@@ -37,8 +34,16 @@ func (w *Worker) Replay(s *Subscriber, link Link, filter string) {
 		return
 	}
 	s.endReplay(filter)
-	s.replays = append(s.replays, &replay{filter: filter})
+	s.replays = append(s.replays, &replay{filter: filter, since: since})
 	w.refill(s)
+}
+
+// missed notes that s, which is locked, did not get a message that may be
+// retained: a replay makes up for it.
+func (w *Worker) missed(s *Subscriber) {
+	for _, x := range s.replays {
+		x.since = w.r.retained.changes.Load()
+	}
 }
 
 // endReplay ends what follows for a subscription, which has ended or begins anew.
@@ -51,7 +56,7 @@ func (s *Subscriber) endReplay(filter string) {
 
 // replayOn reads the next page for s, which is locked and has nothing that waits.
 func (w *Worker) replayOn(s *Subscriber) {
-	for len(s.replays) > 0 && s.replays[0].done && len(s.replays[0].again) == 0 {
+	for len(s.replays) > 0 && s.replays[0].done {
 		s.endReplay(s.replays[0].filter)
 	}
 	if len(s.replays) == 0 {
@@ -59,13 +64,9 @@ func (w *Worker) replayOn(s *Subscriber) {
 	}
 	rd, x, l := &reading{link: s.link}, s.replays[0], lookup{r: w.r, s: s, now: w.Now}
 	s.reading = rd
-	filter, next, again := x.filter, x.next, x.again
+	next, since := x.next, x.since
 	w.r.readers.run(func() {
-		if len(again) > 0 {
-			l.names(again)
-		} else {
-			l.match(filter, next)
-		}
+		l.match(x.filter, next, since)
 		err := l.read()
 		w.post(func() { w.replayed(s, rd, x, &l, err) })
 	})
@@ -94,31 +95,19 @@ const (
 	replayBytes    = 512 << 10
 )
 
-// match looks from a topic on.
-func (l *lookup) match(filter, from string) {
+// match looks from a topic on, and passes over what came after a change.
+func (l *lookup) match(filter, from string, since uint64) {
 	l.r.retained.MatchFrom(filter, from, func(name string, k kept) bool {
 		if len(l.found) == replayMessages || l.bytes >= replayBytes {
 			l.next = name
 			return false
 		}
-		l.add(name, k)
+		if k.change <= since && !k.expired(l.now) && mayReceive(l.s, []byte(name)) {
+			l.found = append(l.found, finding{name: name, kept: k, body: k.message})
+			l.bytes += int(k.size)
+		}
 		return true
 	})
-}
-
-func (l *lookup) names(all []string) {
-	for _, name := range all {
-		if k, ok := l.r.retained.Get(name); ok {
-			l.add(name, k)
-		}
-	}
-}
-
-func (l *lookup) add(name string, k kept) {
-	if !k.expired(l.now) && mayReceive(l.s, []byte(name)) {
-		l.found = append(l.found, finding{name: name, kept: k, body: k.message})
-		l.bytes += int(k.size)
-	}
 }
 
 // read reads the bodies. It waits for the disk.
@@ -159,26 +148,20 @@ func (w *Worker) replayed(s *Subscriber, rd *reading, x *replay, l *lookup, err 
 	w.pump(s)
 }
 
-// replayPage queues what was read. s may have got newer messages meanwhile, which
-// an older one must not follow: what has changed is read again.
+// replayPage queues what was read. What has changed meanwhile comes as it was
+// published, unless s has missed that: then it is read again.
 func (w *Worker) replayPage(s *Subscriber, sub *session.Subscription, x *replay, l *lookup) {
-	var changed []string
+	x.next, x.done = l.next, l.next == ""
 	for _, f := range l.found {
 		k, ok := w.r.retained.Get(f.name)
 		switch {
-		case ok && k.change != f.change:
-			changed = append(changed, f.name)
-		case ok && f.body != nil && !f.body.Expired(w.Now):
+		case ok && k.change != f.change && k.change <= x.since:
+			x.next, x.done = f.name, false
+			return
+		case ok && k.change == f.change && f.body != nil && !f.body.Expired(w.Now):
 			w.replayOne(s, sub, f.body)
 		}
 	}
-	if len(x.again) == 0 {
-		x.next, x.done = l.next, l.next == ""
-	}
-	if x.tries++; len(changed) == 0 || x.tries > mostTries {
-		changed, x.tries = nil, 0
-	}
-	x.again = changed
 }
 
 // replayOne queues a retained message. The queue's limits are for messages that
@@ -204,6 +187,6 @@ func (w *Worker) park(s *Subscriber) {
 		return
 	}
 	if x := s.replays[0]; x.done || first.Topic < x.next {
-		x.next, x.done, x.again = first.Topic, false, nil
+		x.next, x.done = first.Topic, false
 	}
 }

@@ -14,6 +14,9 @@ type Subscribed struct {
 	Reason packet.ReasonCode // the granted QoS, or why it was refused
 	// Replay says that retained messages follow the SUBACK.
 	Replay bool
+	// Since is the last change of retained messages before the subscription was in
+	// force.
+	Since uint64
 }
 
 // Subscribe adds the subscriptions of p, whose filters are valid, and appends a
@@ -70,6 +73,7 @@ func (w *Worker) subscribeOne(s *Subscriber, req *packet.Subscription, id uint32
 		// [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]; a shared
 		// subscription gets no retained messages.
 		Replay: !shared && (req.RetainHandling == 0 || req.RetainHandling == 1 && isNew),
+		Since:  w.r.retained.changes.Load(),
 	}
 }
 

@@ -42,8 +42,8 @@ type Store interface {
 	// calls before it, durable or not. It waits for the disk.
 	Deliveries(session, from uint64, count, bytes int) ([]*session.Delivery, error)
 
-	// Retained reads the retained messages of topics, nil for one that has none.
-	// It sees what was committed by calls before it, durable or not, and waits
+	// Retained reads the retained messages of topics, nil for one that has none;
+	// their ID says nothing. It sees what was committed by calls before it, durable or not, and waits
 	// for the disk.
 	Retained(topics []string) ([]*session.Message, error)
 
@@ -122,12 +122,13 @@ type Batch struct {
 	// Sessions are created or replaced; what else is kept of them stays.
 	Sessions []Session
 	// Deliveries are added, each Seq of a session once. Those of one message stand
-	// together, and the message, which has an ID, is stored once.
+	// together, and the message, which has an ID, is stored once. In a later batch
+	// it may come to others.
 	Deliveries []Delivery
 	// Sent are QoS 2 deliveries that have a packet identifier from now on, or
 	// come to the next step with it. They are applied after Deliveries.
 	Sent []Sent
-	// Done deliveries are removed, each once.
+	// Done deliveries are removed; one that is not stored is passed over.
 	Done []Done
 	// Retained messages replace the one of their topic; an empty payload only
 	// removes it [MQTT-3.3.1-6].

@@ -51,6 +51,3 @@ func (s *Store) Written() uint64 {
 	}
 	return n
 }
-
-// Metrics returns what the database says of itself.
-func (s *Store) Metrics() string { return s.db.Metrics().String() }

@@ -98,6 +98,12 @@ func checkRemains(t testing.TB, disk *vfs.MemFS, seed int, script *storetest.Scr
 		t.Fatalf("with %d %% of what was not synced: %v", percent, err)
 	}
 	script.Check(t, storetest.Read(t, s), reported)
+	if n := s.Health().Damaged; n != 0 {
+		t.Errorf("%d records are left out", n)
+	}
+	if stored, referred := s.Messages(), s.Shared(); stored != referred {
+		t.Errorf("%d messages have keys of their own, and deliveries refer to %d", stored, referred)
+	}
 	closeStore(t, s)
 }
 
@@ -152,7 +158,9 @@ func TestAnErrorAtAnyCallOfOpenCostsNothing(t *testing.T) {
 			} else if !strings.Contains(err.Error(), "store") {
 				t.Errorf("the error does not name the directory: %v", err)
 			}
-			checkRemains(t, disk, number, script, len(script.Batches))
+			for seed := range 4 {
+				checkRemains(t, disk, number+seed, script, len(script.Batches))
+			}
 			if faulty.met.Load() == nil {
 				break
 			}
@@ -167,7 +175,11 @@ func TestAnErrorAtAnyCallOfOpenCostsNothing(t *testing.T) {
 func TestAFailedStoreSaysWhyAndTakesNothing(t *testing.T) {
 	disk := vfs.NewCrashableMem()
 	var broken atomic.Bool
+	var changes atomic.Int64
 	s, err := openSmall(errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+			changes.Add(1)
+		}
 		if broken.Load() && op.Kind == errorfs.OpFileSyncData {
 			return syscall.EIO
 		}
@@ -186,11 +198,13 @@ func TestAFailedStoreSaysWhyAndTakesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	broken.Store(true)
+	var before int64
 	for range 2 {
 		if err := commit(); err == nil || !strings.Contains(err.Error(), "input/output error") {
 			t.Fatalf("the commit is reported with %v", err)
 		}
-		broken.Store(false) // that it would go now changes nothing
+		broken.Store(false) // that it would go by then changes nothing
+		before = changes.Load()
 	}
 	err = s.Health().Err
 	for _, want := range []string{"sync store/", ".log", "input/output error", "starts again"} {
@@ -204,4 +218,15 @@ func TestAFailedStoreSaysWhyAndTakesNothing(t *testing.T) {
 	if err := s.Close(); err == nil {
 		t.Error("it closes as if it were well")
 	}
+	if n := changes.Load() - before; n > 1 { // the directory is unlocked
+		t.Errorf("the failed store has changed something %d times", n)
+	}
+	if s, err = openSmall(disk); err != nil {
+		t.Fatal(err)
+	}
+	storetest.Read(t, s)
+	if err := commit(); err != nil {
+		t.Error(err)
+	}
+	closeStore(t, s)
 }

@@ -50,6 +50,8 @@ type conversion struct {
 // convert brings the store from format 1 to today's.
 func (s *Store) convert() error {
 	w := s.writer
+	// What was written before it was cut off: a delivery must not be written twice,
+	// since it is removed with a mark for one.
 	must(w.batch.DeleteRange([]byte{prefixMessage}, []byte{prefixRetained + 1}, nil))
 	c := &conversion{writer: w, store: s}
 	for _, part := range []struct {

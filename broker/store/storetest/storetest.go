@@ -54,7 +54,11 @@ func (p *place) reopen(t testing.TB) *Content {
 	t.Helper()
 	p.close(t)
 	p.st = p.open(t)
-	return Read(t, p.st)
+	c := Read(t, p.st)
+	if n := p.st.Health().Damaged; n != 0 {
+		t.Errorf("%d records are left out", n)
+	}
+	return c
 }
 
 // after commits batches one by one to a store without content and returns what

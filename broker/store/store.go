@@ -43,8 +43,8 @@ type Store interface {
 	Deliveries(session, from uint64, count, bytes int) ([]*session.Delivery, error)
 
 	// Retained reads the retained messages of topics, nil for one that has none;
-	// their ID says nothing. It sees what was committed by calls before it, durable or not, and waits
-	// for the disk.
+	// their ID says nothing. It sees what was committed by calls before it, durable
+	// or not, and waits for the disk.
 	Retained(topics []string) ([]*session.Message, error)
 
 	// Health returns how the store is. It does not wait.

@@ -42,7 +42,7 @@ func TestEveryCounterIsTold(t *testing.T) {
 		t.Error("what was added stays in the counts")
 	}
 	m.Add(&Counts{BytesSent: 100})
-	m.Denied("ann", "publish")
+	m.Denied(noon, "ann", "publish", "t")
 	m.Refused("not authorized")
 	got := gathered(t, m)
 	for name, want := range map[string]float64{

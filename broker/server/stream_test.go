@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/godwit-mqtt/godwit/broker/brokertest"
@@ -370,7 +371,7 @@ func TestAcknowledgementsKeepTheirOrder(t *testing.T) { // [MQTT-4.6.0-2]
 func TestReceiveMaximumCountsQoS1ThatWaitsForACommit(t *testing.T) { // [MQTT-3.3.4-7]
 	t.Parallel()
 	b := brokertest.Open(t, brokertest.Options{
-		Store: &stuck{memory.New()}, Configure: mqtt(func(m *config.MQTT) { m.ReceiveMaximum = 3 }),
+		Store: &stuck{Store: memory.New()}, Configure: mqtt(func(m *config.MQTT) { m.ReceiveMaximum = 3 }),
 	})
 	c := b.Connect(t, v5, "c")
 	for i := range uint16(4) {
@@ -379,12 +380,18 @@ func TestReceiveMaximumCountsQoS1ThatWaitsForACommit(t *testing.T) { // [MQTT-3.
 	c.ExpectDisconnect(packet.ReasonReceiveMaximumExceeded)
 }
 
-// stuck is a store that does not get around to retained messages.
-type stuck struct{ store.Store }
+// stuck is a store that does not get beyond the first retained message.
+type stuck struct {
+	store.Store
+	reached atomic.Bool
+}
 
 // Commit implements store.Store.
 func (s *stuck) Commit(b *store.Batch, done func(error)) {
-	if len(b.Retained) == 0 {
+	if len(b.Retained) > 0 {
+		s.reached.Store(true)
+	}
+	if !s.reached.Load() {
 		s.Store.Commit(b, done)
 	}
 }

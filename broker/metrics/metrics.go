@@ -31,10 +31,12 @@ const (
 	DroppedTooLarge
 	DroppedExpired
 	DroppedUnauthorized
+	DroppedRetainedFull
 	ConnectionsAccepted
 	ConnectionsRefused
 	ConnectionsClosed
 	ProtocolErrors
+	PublishThrottled
 	counters
 )
 
@@ -52,6 +54,7 @@ type Metrics struct {
 	gauges atomic.Pointer[Gauges]
 	denied *prometheus.CounterVec
 	logins *prometheus.CounterVec
+	ended  *prometheus.CounterVec
 
 	denials denials
 }
@@ -66,6 +69,10 @@ func New() *Metrics {
 		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "godwit_connect_refused_total",
 			Help: "CONNECT packets refused, by the reason of the answer.",
+		}, []string{"reason"}),
+		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "godwit_clients_disconnected_total",
+			Help: "Clients that the broker has disconnected, by its reason.",
 		}, []string{"reason"}),
 		denials: newDenials(),
 	}
@@ -89,3 +96,6 @@ func (m *Metrics) SetGauges(g Gauges) { m.gauges.Store(&g) }
 
 // Refused counts a CONNECT that was refused.
 func (m *Metrics) Refused(reason string) { m.logins.WithLabelValues(reason).Inc() }
+
+// Disconnected counts a client that the broker has disconnected.
+func (m *Metrics) Disconnected(reason string) { m.ended.WithLabelValues(reason).Inc() }

@@ -12,3 +12,6 @@ const GroupSize = groupSize
 
 // Apart reports whether each loop of the first group has a goroutine of its own.
 func (s *Server) Apart() bool { return s.groups[0].apart.Load() }
+
+// SetLongestWait is for before a Server is made.
+func SetLongestWait(d time.Duration) { longestWait = d }

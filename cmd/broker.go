@@ -70,6 +70,7 @@ type brokerProcess struct {
 	server   *server.Server
 	admin    net.Listener
 	registry *prometheus.Registry
+	metrics  *metrics.Metrics
 	ending   atomic.Bool
 }
 
@@ -99,7 +100,7 @@ func openBroker(ctx context.Context, o brokerOptions, log *slog.Logger) (*broker
 		_ = listener.Close()
 		return nil, explainTaken(err, "the Broker's spec.listeners")
 	}
-	return &brokerProcess{log: log, watcher: watcher, server: s, admin: listener, registry: registry}, nil
+	return &brokerProcess{log: log, watcher: watcher, server: s, admin: listener, registry: registry, metrics: m}, nil
 }
 
 // openStore opens what outlives the process, if the settings want that.
@@ -173,6 +174,9 @@ func (b *brokerProcess) Status() client.Status {
 	status.Revision, status.Clients = s.Revision, s.Clients
 	if err := b.watcher.Err(); err != nil {
 		status.Error = err.Error()
+	}
+	for _, d := range b.metrics.Denials() {
+		status.Denials = append(status.Denials, client.Denial(d))
 	}
 	for _, l := range s.Listeners {
 		status.Listeners = append(status.Listeners, client.Listener{

@@ -245,3 +245,34 @@ func TestDevRefusesBadManifestsAtTheStart(t *testing.T) {
 		t.Errorf("error = %v", err)
 	}
 }
+
+func TestStatusTellsWhatWasDenied(t *testing.T) {
+	r := newDevRun(t)
+	r.start()
+	const payload = "nobody's business"
+	sensor := r.dial()
+	sensor.Connect("sensor", brokertest.Login("sensor", "sensor-password"), brokertest.Will("wills/sensor", payload))
+	for range 2 {
+		sensor.Send(brokertest.NewPublish("commands/sensor", payload, func(p *packet.Publish) { p.QoS, p.ID = packet.QoS1, sensor.NextID() }))
+		brokertest.Expect[*packet.Ack](sensor)
+	}
+	sensor.Send(&packet.Subscribe{ID: sensor.NextID(), Subscriptions: []packet.Subscription{{Filter: []byte("#")}}})
+	brokertest.Expect[*packet.Suback](sensor)
+	_ = sensor.Close()
+
+	counts := map[string]uint64{}
+	brokertest.WaitFor(t, "all denials", func() bool {
+		for _, d := range r.status().Denials {
+			counts[d.User+" "+d.Action+" "+d.Topic] = d.Count
+		}
+		return len(counts) == 3
+	})
+	for what, n := range map[string]uint64{"sensor publish commands/sensor": 2, "sensor subscribe #": 1, "sensor will wills/sensor": 1} {
+		if counts[what] != n {
+			t.Errorf("%s was denied %d times, want %d: %v", what, counts[what], n, counts)
+		}
+	}
+	if all := fmt.Sprint(r.status()); strings.Contains(all, payload) {
+		t.Errorf("a payload is told: %s", all)
+	}
+}

@@ -215,12 +215,15 @@ type UserLimits struct {
 	// +kubebuilder:validation:Minimum=1
 	MaxConnections *int32 `json:"maxConnections,omitempty"`
 
-	// Messages published a second. Example: 100.
+	// Messages published a second, over all connections. A client that sends more
+	// is slowed down; one whose next message would have to wait for more than 30
+	// seconds is disconnected with reason code 0x96. Example: 100.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	PublishRate *int32 `json:"publishRate,omitempty"`
 
-	// Bytes published a second. Example: 1Mi.
+	// Bytes published a second, over all connections, held to as publishRate is:
+	// let it be at least a thirtieth of the largest message. Example: 1Mi.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="publishBytesPerSecond is positive"
 	PublishBytesPerSecond *resource.Quantity `json:"publishBytesPerSecond,omitempty"`

@@ -81,6 +81,10 @@ func TestClientReadsWhatTheHandlerWrites(t *testing.T) {
 				NotAfter: time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC), SHA256: "ab12",
 			}},
 		},
+		Denials: []client.Denial{{
+			User: "dev-1", Action: "publish", Topic: "a\x1b[31m\u2028\"</script>", Count: 2,
+			First: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Last: time.Date(2026, 1, 2, 3, 4, 6, 0, time.UTC),
+		}},
 	}
 	s := httptest.NewServer(admin.Handler(&broker{status: want}, registry(t)))
 	defer s.Close()

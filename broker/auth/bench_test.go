@@ -8,9 +8,9 @@ import (
 	"github.com/godwit-mqtt/godwit/broker/config"
 )
 
-// fleet is a configuration of n rules in all, most of which do not concern
-// device dev-7: a few for everybody, placeholders among them, and one policy of
-// ten rules for each of n/10 devices.
+// fleet is a configuration of n rules in all, most of which are for other devices
+// than dev-0: a few for everybody, placeholders among them, and one policy of ten
+// rules for each of n/10 devices.
 func fleet(n int) config.Config {
 	c := config.Config{Access: config.Access{Policies: []config.Policy{{
 		Source: "iot/fleet", Authenticated: true,
@@ -31,20 +31,44 @@ func fleet(n int) config.Config {
 	return c
 }
 
+// crowded is a configuration of n rules in all that are for every device, and of
+// which most do not concern the topics that are asked for: they differ from them
+// in a level that is spelled out, behind placeholders and wildcards too.
+func crowded(n int) config.Config {
+	c := fleet(10)
+	everybody := &c.Access.Policies[0]
+	for i := len(everybody.Rules); i < n; i++ {
+		r := allow("*", fmt.Sprintf([]string{
+			"telemetry/%%u/part%d/#", "%%u/part%d", "+/%%c/part%d/+", "site/+/part%d/#", "telemetry/+/part%d/%%u",
+		}[i%5], i))
+		if i%10 == 0 {
+			r.Effect = config.Deny
+		}
+		everybody.Rules = append(everybody.Rules, r)
+	}
+	return c
+}
+
 var sizes = []int{10, 1000, 100_000}
 
-// perSize measures f, as device dev-0 of each fleet.
+// perSize measures f as device dev-0, where the rules are mostly those of others
+// and where they are mostly its own.
 func perSize(b *testing.B, f func(s *Snapshot, a *ACL)) {
 	b.Helper()
-	for _, n := range sizes {
-		s := compile(b, fleet(n))
-		a := s.ACL(dev0)
-		b.Run(fmt.Sprintf("rules=%d", n), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				f(s, a)
-			}
-		})
+	for _, shape := range []struct {
+		of   string
+		make func(n int) config.Config
+	}{{"others", fleet}, {"everybody", crowded}} {
+		for _, n := range sizes {
+			s := compile(b, shape.make(n))
+			a := s.ACL(dev0)
+			b.Run(fmt.Sprintf("of=%s/rules=%d", shape.of, n), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					f(s, a)
+				}
+			})
+		}
 	}
 }
 
@@ -70,7 +94,15 @@ func BenchmarkReceive(b *testing.B) {
 }
 
 func BenchmarkSubscribe(b *testing.B) {
-	perSize(b, func(_ *Snapshot, a *ACL) { a.Subscribe("$share/w/jobs/+") })
+	for name, filter := range map[string]string{
+		"placeholder": "cmd/c7/+",
+		"shared":      "$share/w/jobs/+",
+		"nobodys":     "other/+/that/nobody/knows",
+	} {
+		b.Run(name, func(b *testing.B) {
+			perSize(b, func(_ *Snapshot, a *ACL) { a.Subscribe(filter) })
+		})
+	}
 }
 
 func BenchmarkACL(b *testing.B) {

@@ -1,5 +1,5 @@
 // Package metrics counts what the broker does, for Prometheus and for the
-// broker's own $SYS topics.
+// broker's own $SYS topics, and keeps a sample of what the topic ACLs refused.
 //
 // An event loop counts in a Counts of its own with plain additions, and adds it
 // to the totals once a round, so that counting costs a message next to nothing.
@@ -33,10 +33,12 @@ const (
 	DroppedExpired
 	DroppedUnauthorized
 	DroppedLost
+	DroppedRetainedFull
 	ConnectionsAccepted
 	ConnectionsRefused
 	ConnectionsClosed
 	ProtocolErrors
+	PublishThrottled
 	counters
 )
 
@@ -55,6 +57,9 @@ type Metrics struct {
 	gauges atomic.Pointer[Gauges]
 	denied *prometheus.CounterVec
 	logins *prometheus.CounterVec
+	ended  *prometheus.CounterVec
+
+	denials denials
 }
 
 // New returns metrics that are all zero.
@@ -62,12 +67,17 @@ func New() *Metrics {
 	return &Metrics{
 		denied: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "godwit_authorization_denied_total",
-			Help: "Publishes and subscriptions refused by the topic ACLs.",
+			Help: "Publishes, subscriptions and wills refused by the topic ACLs, by user; beyond 1000 users the others count as (other).",
 		}, []string{"user", "action"}),
 		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "godwit_connect_refused_total",
 			Help: "CONNECT packets refused, by the reason of the answer.",
 		}, []string{"reason"}),
+		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "godwit_clients_disconnected_total",
+			Help: "Clients that the broker has disconnected, by its reason.",
+		}, []string{"reason"}),
+		denials: newDenials(),
 	}
 }
 
@@ -87,9 +97,8 @@ func (m *Metrics) Total(c Counter) uint64 { return m.totals[c].Load() }
 // SetGauges tells where the gauges are read.
 func (m *Metrics) SetGauges(g Gauges) { m.gauges.Store(&g) }
 
-// Denied counts a refusal by the topic ACLs. user is empty for anonymous
-// clients.
-func (m *Metrics) Denied(user, action string) { m.denied.WithLabelValues(user, action).Inc() }
-
 // Refused counts a CONNECT that was refused.
 func (m *Metrics) Refused(reason string) { m.logins.WithLabelValues(reason).Inc() }
+
+// Disconnected counts a client that the broker has disconnected.
+func (m *Metrics) Disconnected(reason string) { m.ended.WithLabelValues(reason).Inc() }

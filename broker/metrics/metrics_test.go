@@ -42,18 +42,20 @@ func TestEveryCounterIsTold(t *testing.T) {
 		t.Error("what was added stays in the counts")
 	}
 	m.Add(&Counts{BytesSent: 100})
-	m.Denied("ann", "publish")
+	m.Denied(noon, "ann", "publish", "t")
 	m.Refused("not authorized")
+	m.Disconnected("keep alive timeout")
 	got := gathered(t, m)
 	for name, want := range map[string]float64{
-		"godwit_bytes_received_total{}":                              float64(BytesReceived) + 1,
-		"godwit_bytes_sent_total{}":                                  float64(BytesSent) + 101,
-		"godwit_messages_received_total{qos=2}":                      float64(PublishReceivedQoS2) + 1,
-		"godwit_messages_sent_total{qos=0}":                          float64(PublishSentQoS0) + 1,
-		"godwit_messages_dropped_total{reason=slow_consumer}":        float64(DroppedSlowConsumer) + 1,
-		"godwit_protocol_errors_total{}":                             float64(ProtocolErrors) + 1,
-		"godwit_authorization_denied_total{action=publish,user=ann}": 1,
-		"godwit_connect_refused_total{reason=not authorized}":        1,
+		"godwit_bytes_received_total{}":                                float64(BytesReceived) + 1,
+		"godwit_bytes_sent_total{}":                                    float64(BytesSent) + 101,
+		"godwit_messages_received_total{qos=2}":                        float64(PublishReceivedQoS2) + 1,
+		"godwit_messages_sent_total{qos=0}":                            float64(PublishSentQoS0) + 1,
+		"godwit_messages_dropped_total{reason=slow_consumer}":          float64(DroppedSlowConsumer) + 1,
+		"godwit_protocol_errors_total{}":                               float64(ProtocolErrors) + 1,
+		"godwit_authorization_denied_total{action=publish,user=ann}":   1,
+		"godwit_connect_refused_total{reason=not authorized}":          1,
+		"godwit_clients_disconnected_total{reason=keep alive timeout}": 1,
 	} {
 		if got[name] != want {
 			t.Errorf("%s is %v, want %v", name, got[name], want)

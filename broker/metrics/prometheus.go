@@ -25,6 +25,7 @@ var (
 	descRefused         = described("connections_refused_total", "Network connections refused before MQTT was spoken.")
 	descClosed          = described("connections_closed_total", "Network connections that ended.")
 	descErrors          = described("protocol_errors_total", "Connections ended for breaking the protocol.")
+	descThrottled       = described("publish_throttled_total", "PUBLISH packets after which a connection was not read for a while, for its user's publish rate.")
 	descConnections     = described("connections", "Clients that are connected.")
 	descSessions        = described("sessions", "Sessions, connected or not.")
 	descSubscriptions   = described("subscriptions", "Subscriptions of all sessions.")
@@ -54,10 +55,12 @@ var totals = [counters]series{
 	DroppedExpired:      {descDropped, []string{"expired"}},
 	DroppedUnauthorized: {descDropped, []string{"unauthorized"}},
 	DroppedLost:         {descDropped, []string{"lost"}},
+	DroppedRetainedFull: {descDropped, []string{"retained_full"}},
 	ConnectionsAccepted: {descAccepted, nil},
 	ConnectionsRefused:  {descRefused, nil},
 	ConnectionsClosed:   {descClosed, nil},
 	ProtocolErrors:      {descErrors, nil},
+	PublishThrottled:    {descThrottled, nil},
 }
 
 // Describe implements prometheus.Collector.
@@ -70,6 +73,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	m.denied.Collect(ch)
 	m.logins.Collect(ch)
+	m.ended.Collect(ch)
 	if g := m.gauges.Load(); g != nil {
 		g.collect(ch)
 	}

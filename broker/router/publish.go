@@ -29,7 +29,7 @@ func (w *Worker) Publish(from *Publisher, p *packet.Publish, raw []byte) packet.
 		return packet.ReasonTopicNameInvalid
 	}
 	if !from.permits(p) {
-		w.r.metrics.Denied(from.Principal().Username, "publish")
+		w.r.metrics.Denied(w.Now, from.Principal().Username, "publish", string(p.Topic))
 		return packet.ReasonNotAuthorized
 	}
 	return w.deliver(from.Subscriber, route, p, from.Version, raw)

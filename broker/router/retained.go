@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/godwit-mqtt/godwit/broker/metrics"
 	"github.com/godwit-mqtt/godwit/broker/packet"
 	"github.com/godwit-mqtt/godwit/broker/retain"
 	"github.com/godwit-mqtt/godwit/broker/session"
@@ -49,6 +50,7 @@ func (w *Worker) retain(p *packet.Publish) packet.ReasonCode {
 	order.Lock()
 	defer order.Unlock()
 	if !w.r.retained.admits(m, w.r.limits.Load()) {
+		w.dropped(metrics.DroppedRetainedFull)
 		return packet.ReasonQuotaExceeded
 	}
 	w.keep(m)

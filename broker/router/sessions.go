@@ -349,7 +349,7 @@ func (w *Worker) mayPublishWill(s *Subscriber, m *session.Message) bool {
 	if s.acl.Load().Publish([]byte(m.Topic)).Permits(byte(m.QoS), m.Retain) {
 		return true
 	}
-	w.r.metrics.Denied(s.principal.Username, "will")
+	w.r.metrics.Denied(w.Now, s.principal.Username, "will", m.Topic)
 	return false
 }
 

@@ -55,7 +55,7 @@ func (w *Worker) subscribeOne(s *Subscriber, req *packet.Subscription, id uint32
 	}
 	granted, maxQoS := s.acl.Load().Subscribe(filter)
 	if !granted {
-		w.r.metrics.Denied(s.principal.Username, "subscribe")
+		w.r.metrics.Denied(w.Now, s.principal.Username, "subscribe", filter)
 		return Subscribed{Reason: packet.ReasonNotAuthorized}
 	}
 	isNew := s.session.Subscription(filter) == nil

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -234,6 +235,22 @@ func TestLimitsOfAUser(t *testing.T) {
 	c.Expect(&packet.Suback{ID: 1, Reasons: []packet.ReasonCode{1, packet.ReasonQuotaExceeded}})
 	c.Send(brokertest.NewPublish("t", string(make([]byte, 200))))
 	c.ExpectDisconnect(packet.ReasonPacketTooLarge)
+}
+
+func TestQueueOfAUserIsBounded(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t, users, rules(allow("#")), func(c *config.Config) { c.Access.Users[0].Limits.MaxQueuedMessages = 2 })
+	c := b.Connect(t, v5, "c", ann, brokertest.Persistent)
+	c.Subscribe("t", qos1)
+	c.Disconnect()
+	pub := b.Connect(t, v5, "pub", ann)
+	for i := range 4 {
+		pub.Publish("t", fmt.Sprint(i), qos1)
+	}
+	c = b.Connect(t, v5, "c", ann, brokertest.Persistent)
+	c.ExpectPublish("t", "0")
+	c.ExpectPublish("t", "1")
+	c.ExpectSilence()
 }
 
 func TestDenialsAreTold(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/godwit-mqtt/godwit/broker/listener"
 	"github.com/godwit-mqtt/godwit/broker/metrics"
@@ -55,7 +56,8 @@ type conn struct {
 	publisher  router.Publisher
 	limits     connLimits
 	quota      *quota
-	aliases    []string // by topic alias, from 1
+	rested     time.Duration // for its quota, since the socket was read
+	aliases    []string      // by topic alias, from 1
 	enhanced   *enhanced
 	connecting []byte // body of the CONNECT that is being judged
 	assigned   bool   // the server chose the client identifier
@@ -336,7 +338,8 @@ func (c *conn) disconnect(reason packet.ReasonCode, why string) {
 	if c.state >= stateLingering {
 		return
 	}
-	if c.state == stateOpen && c.version == packet.V5 {
+	if c.state == stateOpen {
+		c.server.metrics.Disconnected(reason.String())
 		c.sayGoodBye(reason, why)
 	}
 	c.linger()
@@ -344,6 +347,9 @@ func (c *conn) disconnect(reason packet.ReasonCode, why string) {
 
 // sayGoodBye writes a DISCONNECT, as far as the client takes it.
 func (c *conn) sayGoodBye(reason packet.ReasonCode, why string) {
+	if c.version != packet.V5 {
+		return
+	}
 	p := packet.Disconnect{Reason: reason}
 	if why != "" && c.limits.problemInfo {
 		p.Properties.ReasonString = []byte(why)

@@ -25,6 +25,11 @@ func TestConnackSaysWhatIsGranted(t *testing.T) {
 	if _, ack = connack(t, b, v5, "c", func(p *packet.Connect) { p.KeepAlive = 50 }); ack.Properties.Has(packet.PropServerKeepAlive) {
 		t.Error("the keep alive was replaced without need")
 	}
+	for _, available := range []packet.PropertyID{packet.PropRetainAvailable, packet.PropWildcardAvailable, packet.PropSubscriptionIDAvailable, packet.PropSharedAvailable} {
+		if ack.Properties.Has(available) {
+			t.Errorf("property %#x is sent for what is always there", available)
+		}
+	}
 }
 
 func TestClientIdentifiers(t *testing.T) { // [MQTT-3.1.3-5] to [MQTT-3.1.3-8]

@@ -7,5 +7,11 @@ func HurryGroups() {
 	groupPace = pace{crowded: 0, crowdedAfter: 2 * time.Millisecond, calm: 8, calmAfter: 2 * time.Millisecond}
 }
 
+// GroupSize is the greatest number of loops in a group.
+const GroupSize = groupSize
+
 // Apart reports whether each loop of the first group has a goroutine of its own.
 func (s *Server) Apart() bool { return s.groups[0].apart.Load() }
+
+// SetLongestWait is for before a Server is made.
+func SetLongestWait(d time.Duration) { longestWait = d }

@@ -18,6 +18,9 @@ func (c *conn) handlePublish(flags byte, frame, body []byte) error {
 	if err := c.vetPublish(p); err != nil {
 		return err
 	}
+	if c.tooFast() {
+		return nil
+	}
 	if c.loop.worker.Refuses(&c.publisher, p) {
 		return c.refusePublish(p)
 	}

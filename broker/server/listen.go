@@ -115,30 +115,38 @@ func (p *port) accept(l *loop) {
 		if outOfDescriptors(err) { // the port stays readable: look again in a second
 			p.resting = true
 			_ = l.poller.watch(p.fd, false, false)
+			p.tellRefused(remote, err.Error())
 		}
 		if err != nil {
 			return
 		}
-		c := &conn{server: p.server, loop: p.server.nextLoop(), listener: p, fd: fd, remote: remote}
-		if !p.admits() || fd >= len(p.server.table) {
+		if why := p.refuses(fd); why != "" {
 			l.worker.Counts[metrics.ConnectionsRefused]++
+			p.tellRefused(remote, why)
 			closeSocket(fd)
 			continue
 		}
+		c := &conn{server: p.server, loop: p.server.nextLoop(), listener: p, fd: fd, remote: remote}
 		l.worker.Counts[metrics.ConnectionsAccepted]++
 		p.connections.Add(1)
 		c.start()
 	}
 }
 
-// admits reports whether one more connection is within the limits.
-func (p *port) admits() bool {
+// refuses returns why one more connection, on descriptor fd, is not taken; empty
+// if it is.
+func (p *port) refuses(fd int) string {
 	s := p.settings.Load()
 	if s.MaxConnections > 0 && p.connections.Load() >= int64(s.MaxConnections) {
-		return false
+		return "the listener has all the connections that maxConnections allows"
 	}
-	limit := p.rate.Load()
-	return limit == nil || limit.Allow()
+	if limit := p.rate.Load(); limit != nil && !limit.Allow() {
+		return "the listener takes no more connections a second than connectRate"
+	}
+	if fd >= len(p.server.table) {
+		return "the process may not open more files"
+	}
+	return ""
 }
 
 // gone counts a connection out.

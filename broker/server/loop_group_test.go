@@ -68,8 +68,8 @@ func TestALoadIsLookedAtOnce(t *testing.T) {
 	}
 }
 
-func TestLoopsAreGroupedByEight(t *testing.T) {
-	for n, want := range map[int][]int{1: {1}, 2: {2}, groupSize: {groupSize}, groupSize + 1: {groupSize, 1}} {
+func TestGroupsAreNotTooLarge(t *testing.T) {
+	for n, want := range map[int][]int{groupSize: {groupSize}, groupSize + 1: {groupSize, 1}} {
 		groups := groupLoops(nil, make([]*loop, n))
 		for i, g := range groups {
 			if len(groups) != len(want) || len(g.loops) != want[i] {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/godwit-mqtt/godwit/broker/brokertest"
 	"github.com/godwit-mqtt/godwit/broker/config"
@@ -17,11 +18,15 @@ import (
 func TestMain(m *testing.M) {
 	runtime.GOMAXPROCS(max(4, runtime.NumCPU()))
 	server.HurryGroups()
+	server.SetLongestWait(longestWait)
 	if err := flag.Set("test.parallel", "12"); err != nil {
 		panic(err)
 	}
 	os.Exit(m.Run())
 }
+
+// longestWait is how long a message waits at most for its user's rate.
+const longestWait = time.Second
 
 // Short names for what every test speaks of.
 const (

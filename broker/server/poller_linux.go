@@ -81,7 +81,12 @@ func (p *poller) ctl(op, fd int, read, write bool) error {
 	if write {
 		ev.Events |= unix.EPOLLOUT
 	}
-	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(p.epfd, op, fd, &ev))
+	_, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(p.epfd),
+		uintptr(op), uintptr(fd), uintptr(unsafe.Pointer(&ev)), 0, 0)
+	if errno != 0 {
+		return os.NewSyscallError("epoll_ctl", errno)
+	}
+	return nil
 }
 
 // wait appends the descriptors that are ready to events. If there are none it
@@ -135,12 +140,12 @@ func (p *poller) poll() (int, error) {
 // wake ends a wait, from any goroutine.
 func (p *poller) wake() {
 	one := [8]byte{1}
-	_, _ = unix.Write(p.wakefd, one[:]) // fails only where it is pending already
+	_, _, _ = syscall.RawSyscall(unix.SYS_WRITE, uintptr(p.wakefd), uintptr(unsafe.Pointer(&one)), 8) // fails only where it is pending already
 }
 
 func (p *poller) clearWake() {
 	var count [8]byte
-	_, _ = unix.Read(p.wakefd, count[:])
+	_, _, _ = syscall.RawSyscall(unix.SYS_READ, uintptr(p.wakefd), uintptr(unsafe.Pointer(&count)), 8)
 }
 
 func (p *poller) close() error {

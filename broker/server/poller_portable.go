@@ -2,7 +2,10 @@
 
 package server
 
-import "sync"
+import (
+	"errors"
+	"sync"
+)
 
 // poller tells which sockets are ready. It stands for epoll on systems that have
 // none, for development: the goroutines of the sockets tell it what has changed.
@@ -34,23 +37,42 @@ func (p *poller) watch(fd int, read, write bool) error {
 	return withSocket(fd, func(s *socket) { s.watch(read, write) })
 }
 
+// groupSize has each loop run by itself: these pollers cannot attend to each
+// other.
+const groupSize = 1
+
+func (p *poller) attend(*poller) error { return errors.ErrUnsupported }
+func (p *poller) leave(*poller) error  { return errors.ErrUnsupported }
+func (p *poller) fd() int              { return -1 }
+
 // wait appends the sockets that are ready to events. If there are none it waits
 // for one, or for wake.
 func (p *poller) wait(events []event) ([]event, error) {
 	for {
 		woken := p.take()
-		for i, s := range p.spare {
-			p.spare[i] = nil
-			if e, ok := s.event(); ok {
-				events = append(events, e)
-				p.look(s)
-			}
-		}
-		if woken || len(events) > 0 {
+		if events, _ = p.report(events); woken || len(events) > 0 {
 			return events, nil
 		}
 		<-p.signal
 	}
+}
+
+// peek is wait without waiting.
+func (p *poller) peek(events []event) ([]event, error) {
+	p.take()
+	return p.report(events)
+}
+
+// report appends what is ready of what was taken.
+func (p *poller) report(events []event) ([]event, error) {
+	for i, s := range p.spare {
+		p.spare[i] = nil
+		if e, ok := s.event(); ok {
+			events = append(events, e)
+			p.look(s)
+		}
+	}
+	return events, nil
 }
 
 // take moves the queue to spare, and reports whether there was a wake.

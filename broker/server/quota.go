@@ -13,7 +13,8 @@ import (
 
 // quota is how much a user may publish, over all of its connections.
 type quota struct {
-	limited  atomic.Bool // there is a limit at all
+	limited  atomic.Bool  // there is a limit at all
+	paid     atomic.Int64 // when all that was published is within the limits, in Unix nanoseconds
 	messages *rate.Limiter
 	bytes    *rate.Limiter
 }
@@ -23,6 +24,7 @@ func (q *quota) set(l config.UserLimits) {
 	limit(q.messages, int64(l.PublishRate))
 	limit(q.bytes, l.PublishBytesPerSecond)
 	q.limited.Store(l.PublishRate > 0 || l.PublishBytesPerSecond > 0)
+	q.paid.Store(0)
 }
 
 // limit lets a second's worth pass at once; 0 is no limit.
@@ -38,7 +40,14 @@ func limit(r *rate.Limiter, perSecond int64) {
 // take charges a message of n bytes and returns how long to wait before the next
 // one.
 func (q *quota) take(now time.Time, n int) time.Duration {
-	return max(reserve(q.messages, now, 1), reserve(q.bytes, now, n))
+	wait := max(reserve(q.messages, now, 1), reserve(q.bytes, now, n))
+	q.paid.Store(now.Add(wait).UnixNano())
+	return wait
+}
+
+// debt is how long the next message would have to wait.
+func (q *quota) debt(now time.Time) time.Duration {
+	return time.Duration(q.paid.Load() - now.UnixNano())
 }
 
 // reserve takes n in parts that the limiter can ever grant.

@@ -20,6 +20,7 @@ func (c *conn) readable() {
 		c.readTLS()
 		return
 	}
+	c.rested = 0
 	buf, have := c.gather()
 	n, err := readSocket(c.fd, buf[have:])
 	if n == 0 {

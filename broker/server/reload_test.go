@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -179,6 +180,9 @@ func TestConnectionsOfAListenerAreBounded(t *testing.T) {
 	b := brokertest.Start(t, func(c *config.Config) { c.Settings.Listeners[0].MaxConnections = 2 })
 	first, second := b.Connect(t, v5, "1"), b.Connect(t, v5, "2")
 	b.Dial(t, v5).ExpectClosed()
+	brokertest.WaitFor(t, "the log to tell", func() bool {
+		return strings.Contains(b.Log(), "listener=tcp error=\"the listener has all the connections that maxConnections allows\"")
+	})
 	first.Disconnect()
 	brokertest.WaitFor(t, "room for another", func() bool {
 		conn, err := net.Dial("tcp", b.Addr(brokertest.Plain).String())

@@ -6,6 +6,7 @@ import (
 
 	"github.com/godwit-mqtt/godwit/broker/brokertest"
 	"github.com/godwit-mqtt/godwit/broker/config"
+	"github.com/godwit-mqtt/godwit/broker/metrics"
 	"github.com/godwit-mqtt/godwit/broker/packet"
 )
 
@@ -131,6 +132,7 @@ func TestRetainedLimits(t *testing.T) {
 	c.ExpectPublish("2", "another")
 	c.ExpectPublish("3", "there is room now")
 	c.ExpectSilence()
+	brokertest.WaitFor(t, "both to be counted", func() bool { return b.Metrics.Total(metrics.DroppedRetainedFull) == 2 })
 }
 
 // A client that asks again and again, and reads nothing, makes the broker hold

@@ -50,7 +50,8 @@ type Server struct {
 	router        *router.Router
 	authenticator *auth.Authenticator
 	quotas        quotas
-	denials       *rate.Limiter
+	denials       *rate.Limiter // what is logged of them
+	refusals      *rate.Limiter // what is logged of connections that are not taken
 	draining      atomic.Bool   // no client is taken any more
 	verifications atomic.Int32  // password checks that run or wait
 	verifying     chan struct{} // a place for each password check at a time
@@ -80,7 +81,8 @@ func New(o Options) (*Server, error) {
 		version:       o.Version,
 		started:       time.Now(),
 		authenticator: auth.NewAuthenticator(auth.Options{}),
-		denials:       newDenials(),
+		denials:       newSample(),
+		refusals:      newSample(),
 		verifying:     make(chan struct{}, runtime.GOMAXPROCS(0)),
 		table:         make([]atomic.Pointer[conn], openFiles()),
 		ports:         map[string]*port{},

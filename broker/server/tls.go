@@ -176,6 +176,7 @@ func (c *conn) readTLS() {
 	if c.loop.cipher == nil {
 		c.loop.cipher = make([]byte, readSize)
 	}
+	c.rested = 0
 	n, err := readSocket(c.fd, c.loop.cipher)
 	if n == 0 {
 		if err == nil || !wouldBlock(err) {

@@ -3,11 +3,14 @@ package broker_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
+	admin "github.com/godwit-mqtt/godwit/broker/admin/client"
 	"github.com/godwit-mqtt/godwit/controllers/testenv"
 )
 
@@ -63,6 +67,28 @@ func TestBrokerOwnsItsChildren(t *testing.T) {
 	if b.Status.ConfigRevision == "" || b.Status.Selector == "" || b.Status.ReadyReplicas != 1 {
 		t.Errorf("status %+v", b.Status)
 	}
+}
+
+func TestWhatTheRulesRefusedIsAnEventOfTheUser(t *testing.T) {
+	t.Parallel()
+	b, pod := readyBroker(t, env.Namespace(t, nil))
+	pod.Deny(admin.Denial{User: "dev", Action: "publish", Topic: "secret/\x1b[2J", Count: 3, Last: time.Now()})
+	user := testenv.User(b.Namespace, "dev", "edge")
+	env.Create(t, user, testenv.Secret(b.Namespace, "dev", "password", "p"))
+	env.WaitFor(t, user, testenv.Ready)
+	env.Eventually(t, func() error {
+		var events eventsv1.EventList
+		if err := env.Client.List(t.Context(), &events, client.InNamespace(b.Namespace)); err != nil {
+			return err
+		}
+		for _, e := range events.Items {
+			if e.Regarding.Kind == v1alpha1.KindMQTTUser && e.Regarding.UID == user.UID && e.Reason == "Denied" &&
+				strings.Contains(e.Note, `publish to "secret/\x1b[2J"`) {
+				return nil
+			}
+		}
+		return fmt.Errorf("none of %d events is that of the denial", len(events.Items))
+	})
 }
 
 func TestReconcilingAgainWritesNothing(t *testing.T) {

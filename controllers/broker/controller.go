@@ -63,6 +63,7 @@ type Reconciler struct {
 	previous     previousAccess
 	certificates *certmanager.Watch
 	touches      touches
+	denials      denials
 }
 
 //+kubebuilder:rbac:groups=mqtt.godwit.io,resources=brokers;mqttusers;topicacls,verbs=get;list;watch
@@ -144,6 +145,7 @@ func (r *Reconciler) forget(ctx context.Context, broker types.NamespacedName) {
 	})
 	r.previous.forget(broker)
 	r.touches.forget(broker)
+	r.denials.forget(broker)
 }
 
 // judge notes what an error of a phase means: that a person has to help, or

@@ -68,6 +68,7 @@ func (r *Reconciler) reconcileProgramming(ctx context.Context, s *scope) error {
 		return fmt.Errorf("list pods: %w", err)
 	}
 	s.pods = r.ask(ctx, running(s, pods.Items))
+	r.tellDenials(s)
 	err = r.touchPods(ctx, s)
 	if s.rendered != nil {
 		r.Ledger.Publish(ctx, s.key(), s.rendered, enforced(s.pods))

@@ -103,6 +103,13 @@ func (p *Pod) Release() {
 	p.held, p.status.Error = false, ""
 }
 
+// Deny lets the pod tell of something that the rules refused.
+func (p *Pod) Deny(d admin.Denial) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.status.Denials = append(p.status.Denials, d)
+}
+
 // Object reads the pod.
 func (p *Pod) Object(t *testing.T) *corev1.Pod {
 	t.Helper()

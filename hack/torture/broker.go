@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -130,21 +131,19 @@ func (b *broker) start() error {
 	return nil
 }
 
-// waitServing waits until the broker accepts connections, as long as it runs.
-func (b *broker) waitServing() {
-	b.mu.Lock()
-	ended := b.ended
-	b.mu.Unlock()
+// waitServing waits until the broker accepts connections.
+func (b *broker) waitServing(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
 	for {
-		conn, err := net.Dial("tcp", address(b.port))
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address(b.port))
 		if err == nil {
-			_ = conn.Close()
-			return
+			return conn.Close()
 		}
 		select {
 		case <-time.After(5 * time.Millisecond):
-		case <-ended:
-			return
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the broker to serve: %w", err)
 		}
 	}
 }

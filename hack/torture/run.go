@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -34,6 +35,8 @@ type run struct {
 	// promises has a receiver while the broker is to be killed as soon as it has
 	// acknowledged something.
 	promises chan struct{}
+
+	settling atomic.Bool    // the load is over
 	playing  sync.WaitGroup // all actors
 }
 
@@ -152,6 +155,7 @@ func (r *run) perform(ctx context.Context) error {
 		return err
 	}
 	endLoad()
+	r.settling.Store(true)
 	r.tell("end of the load")
 	if err := r.await(ctx, "acknowledgements", done(&loading)); err != nil {
 		return err
@@ -255,6 +259,9 @@ func (r *run) await(ctx context.Context, what string, holds func() bool) error {
 func (r *run) killAround(ctx context.Context) error {
 	over := time.After(r.options.duration)
 	for {
+		if err := r.broker.waitServing(ctx); err != nil {
+			return err
+		}
 		next := r.options.killEvery/2 + time.Duration(r.rand.Int64N(int64(r.options.killEvery)))
 		select {
 		case <-time.After(next):
@@ -293,7 +300,6 @@ func (r *run) killOnce() error {
 	case chance < 85: // and while it starts
 		return r.kill(syscall.SIGKILL, 1+r.rand.IntN(2))
 	default:
-		r.broker.waitServing() // or there would be nothing orderly about it
 		return r.kill(syscall.SIGTERM, 0)
 	}
 }

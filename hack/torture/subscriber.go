@@ -111,9 +111,9 @@ func (s *subscriber) message(p *packet.Publish) {
 }
 
 // linger holds acknowledgements back at times, so that a kill finds messages at
-// every step of their exchange.
+// every step of their exchange. After the load there is no need to.
 func (s *subscriber) linger() time.Duration {
-	if s.lag.IntN(2) == 0 {
+	if s.run.settling.Load() || s.lag.IntN(2) == 0 {
 		return 0
 	}
 	return time.Duration(s.lag.Int64N(int64(10 * time.Millisecond)))

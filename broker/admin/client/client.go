@@ -30,6 +30,20 @@ type Status struct {
 	Clients   int        `json:"clients"`
 	Version   string     `json:"version"`
 	Listeners []Listener `json:"listeners"`
+	// Denials is a sample of what the topic ACLs refused of late, the latest first.
+	Denials []Denial `json:"denials,omitempty"`
+}
+
+// Denial is something that the topic ACLs refused, once or many times.
+type Denial struct {
+	User   string `json:"user"`   // empty for anonymous clients
+	Action string `json:"action"` // publish, subscribe or will
+	// Topic name or topic filter, cut where it is long. It is the client's choice:
+	// who shows it has to escape it.
+	Topic string    `json:"topic"`
+	Count uint64    `json:"count"` // since First
+	First time.Time `json:"first"`
+	Last  time.Time `json:"last"`
 }
 
 // Listener is an address that the broker accepts clients on.

@@ -33,7 +33,6 @@ type History struct {
 
 	mu        sync.Mutex
 	streams   map[key]*Stream
-	order     []*Stream // in the order of their beginning
 	receivers []*Receiver
 	kills     []kill
 	found     []Violation
@@ -106,12 +105,24 @@ func (h *History) Counts() *Counts {
 	return &c
 }
 
-// excused reports whether t is so shortly before a kill that what was
-// acknowledged then may be gone.
-func (h *History) excused(t time.Duration) bool {
+// late is how long an acknowledgement may have been on its way.
+const late = 300 * time.Millisecond
+
+// excused reports whether what was asked for and acknowledged at two times may be
+// gone, since that was so shortly before a kill.
+func (h *History) excused(asked, acked time.Duration) bool {
 	return h.window > 0 && slices.ContainsFunc(h.kills, func(k kill) bool {
-		return t >= k.at-h.window && (k.up == never || t <= k.up+h.window)
+		return asked <= k.up && acked >= k.at-h.window && (k.up == never || acked <= k.up+late)
 	})
+}
+
+// excusedMessage is excused for a message. A will is acknowledged with the
+// CONNECT that has it, soon after which is not known.
+func (h *History) excusedMessage(m *message) bool {
+	if m.will {
+		return h.excused(m.sent, m.sent)
+	}
+	return h.excused(m.sent, m.acked)
 }
 
 // killBetween reports whether a kill lies between two times.
@@ -176,7 +187,6 @@ func (h *History) Stream(publisher, topic string, q packet.QoS) *Stream {
 	if s == nil {
 		s = &Stream{Publisher: publisher, Topic: topic, QoS: q, history: h}
 		h.streams[k] = s
-		h.order = append(h.order, s)
 	}
 	return s
 }
@@ -195,8 +205,16 @@ func (s *Stream) Publish(empty bool) (seq int) {
 func (s *Stream) Acknowledged(seq int) {
 	s.history.mu.Lock()
 	defer s.history.mu.Unlock()
-	s.messages[seq-1].acked = s.history.now()
+	s.acknowledged(seq)
 	s.history.counts.Acknowledged[s.QoS]++
+}
+
+// acknowledged makes a message one that whoever is subscribed has to get.
+func (s *Stream) acknowledged(seq int) {
+	s.messages[seq-1].acked = s.history.now()
+	for _, r := range s.history.receivers {
+		r.owe(s, seq)
+	}
 }
 
 // Refused tells that the broker will not have a message.
@@ -220,7 +238,7 @@ func (s *Stream) Will() (seq int) {
 func (s *Stream) Due(seq int) {
 	s.history.mu.Lock()
 	defer s.history.mu.Unlock()
-	s.messages[seq-1].acked = s.history.now()
+	s.acknowledged(seq)
 	s.history.counts.Wills++
 }
 

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -18,6 +19,13 @@ type Receiver struct {
 	kind    ReceiverKind
 	spans   []*span
 	got     map[*Stream]*got
+	owed    map[debt]struct{} // has not come; what is not owed any more may be among it
+}
+
+// debt names a message.
+type debt struct {
+	stream *Stream
+	seq    int
 }
 
 // ReceiverKind says what a Receiver may expect.
@@ -64,7 +72,7 @@ func (g *got) add(seq int) {
 func (h *History) Receiver(name string, k ReceiverKind, q packet.QoS) *Receiver {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r := &Receiver{history: h, name: name, kind: k, qos: q, got: map[*Stream]*got{}}
+	r := &Receiver{history: h, name: name, kind: k, qos: q, got: map[*Stream]*got{}, owed: map[debt]struct{}{}}
 	h.receivers = append(h.receivers, r)
 	return r
 }
@@ -74,7 +82,7 @@ func (h *History) Receiver(name string, k ReceiverKind, q packet.QoS) *Receiver 
 func (r *Receiver) Renewed() {
 	r.history.mu.Lock()
 	defer r.history.mu.Unlock()
-	r.spans, r.got = nil, map[*Stream]*got{}
+	r.spans, r.got, r.owed = nil, map[*Stream]*got{}, map[debt]struct{}{}
 }
 
 // Subscribing tells that a SUBSCRIBE is about to be sent, or sent again.
@@ -194,6 +202,7 @@ func (r *Receiver) count(s *Stream, seq int, m *message) {
 	}
 	again := g.times(seq) > 0
 	g.add(seq)
+	delete(r.owed, debt{s, seq})
 	switch {
 	case again && r.mayRepeat(s):
 		h.counts.Repeated++
@@ -213,24 +222,28 @@ func (r *Receiver) mayRepeat(s *Stream) bool {
 	return s.QoS == packet.QoS1 || s.QoS == packet.QoS2 && r.qos < packet.QoS2
 }
 
-// eachMissing calls f with every message of s that has to come and has not,
-// until it is false.
-func (r *Receiver) eachMissing(s *Stream, f func(Violation) bool) bool {
-	if r.kind == Passing || min(s.QoS, r.qos) == packet.QoS0 {
-		return true
+// owe notes that a message has to come, unless it has.
+func (r *Receiver) owe(s *Stream, seq int) {
+	if r.kind != Passing && min(s.QoS, r.qos) > packet.QoS0 && r.got[s].times(seq) == 0 && r.must(s.Topic, &s.messages[seq-1]) {
+		r.owed[debt{s, seq}] = struct{}{}
 	}
-	g := r.got[s]
-	for i := range s.messages {
-		m := &s.messages[i]
-		if m.acked == never || m.forbidden || g.times(i+1) > 0 || !r.must(s.Topic, m) {
+}
+
+// lost returns the messages that have to come and have not, in the order of
+// their acknowledgements.
+func (r *Receiver) lost() (all []Violation) {
+	h := r.history
+	for d := range r.owed {
+		m := &d.stream.messages[d.seq-1]
+		if m.forbidden || !r.must(d.stream.Topic, m) {
 			continue
 		}
-		v := Violation{Kind: Lost, At: m.acked, Excused: r.history.excused(m.acked), Before: r.history.before(m.acked), Text: fmt.Sprintf(
-			"%s did not get %s, sent at %v and acknowledged at %v, %s",
-			r.name, s.name(i+1), round(m.sent), round(m.acked), r.history.around(m.acked))}
-		if !f(v) {
-			return false
-		}
+		all = append(all, Violation{
+			Kind: Lost, At: m.acked, Excused: h.excusedMessage(m), Before: h.before(m.acked),
+			Text: fmt.Sprintf("%s did not get %s, sent at %v and acknowledged at %v, %s",
+				r.name, d.stream.name(d.seq), round(m.sent), round(m.acked), h.around(m.acked)),
+		})
 	}
-	return true
+	slices.SortFunc(all, func(a, b Violation) int { return cmp.Compare(a.At, b.At) })
+	return all
 }

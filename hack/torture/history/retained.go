@@ -25,8 +25,8 @@ func (s *Stream) Lowest() int {
 	h := s.history
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for i, m := range slices.Backward(s.messages) {
-		if m.acked != never && !h.excused(m.acked) {
+	for i := range slices.Backward(s.messages) {
+		if m := &s.messages[i]; m.acked != never && !h.excusedMessage(m) {
 			return i + 1
 		}
 	}

@@ -8,6 +8,7 @@ type Sessions struct {
 	client  string
 	durable bool
 	state   presence
+	asked   time.Duration // when the CONNECT was sent that made it
 	since   time.Duration // that it is sure
 	clean   bool          // what the CONNECT asks for that is not answered
 }
@@ -31,7 +32,7 @@ func (s *Sessions) Connecting(clean bool) {
 	s.history.mu.Lock()
 	defer s.history.mu.Unlock()
 	if s.clean = clean; s.durable && (clean || s.state == absent) {
-		s.state = unsure
+		s.state, s.asked = unsure, s.history.now()
 	}
 }
 
@@ -44,7 +45,7 @@ func (s *Sessions) Connected(there bool) {
 	case there && (s.clean || s.state == absent):
 		h.report(Session, h.now(), false, "%s is told of a session, and has none", s.client)
 	case !there && s.state == present:
-		h.report(Session, h.now(), h.excused(s.since), "%s is told that there is no session, and has one since %v", s.client, round(s.since))
+		h.report(Session, h.now(), h.excused(s.asked, s.since), "%s is told that there is no session, and has one since %v", s.client, round(s.since))
 	case there:
 		h.counts.Resumed++
 	}

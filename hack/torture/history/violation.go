@@ -2,6 +2,7 @@ package history
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -57,11 +58,10 @@ func (h *History) Fault(err error) {
 func (h *History) Violations() []Violation {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	all := append([]Violation(nil), h.found...)
-	h.eachMissing(func(v Violation) bool {
-		all = append(all, v)
-		return true
-	})
+	all := slices.Clone(h.found)
+	for _, r := range h.receivers {
+		all = append(all, r.lost()...)
+	}
 	return all
 }
 
@@ -69,22 +69,10 @@ func (h *History) Violations() []Violation {
 func (h *History) Complete() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	complete := true
-	h.eachMissing(func(v Violation) bool {
-		complete = complete && v.Excused
-		return complete
-	})
-	return complete
-}
-
-// eachMissing calls f with every acknowledged message that somebody did not get,
-// until it is false.
-func (h *History) eachMissing(f func(Violation) bool) {
 	for _, r := range h.receivers {
-		for _, s := range h.order {
-			if !r.eachMissing(s, f) {
-				return
-			}
+		if slices.ContainsFunc(r.lost(), func(v Violation) bool { return !v.Excused }) {
+			return false
 		}
 	}
+	return true
 }

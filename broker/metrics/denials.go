@@ -1,0 +1,144 @@
+package metrics
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/time/rate"
+)
+
+// Denial is something that the topic ACLs refused, once or many times.
+type Denial struct {
+	User   string // empty for anonymous clients
+	Action string // publish, subscribe or will
+	// Topic name or topic filter as the client wrote it, cut at maxDeniedTopic
+	// bytes. It is the client's choice: who shows it has to escape it.
+	Topic string
+	Count uint64 // since First
+	First time.Time
+	Last  time.Time
+}
+
+// Bounds of what is kept of denials, whatever clients do.
+const (
+	maxDeniedTopic   = 256 // bytes
+	maxDeniedUser    = 128 // bytes
+	maxDenials       = 64
+	maxDenialsOfUser = 8  // so that one client does not hide the others
+	denialsPerSecond = 10 // that are new
+)
+
+// maxUserLabels bounds the users that have a time series of their own.
+const maxUserLabels = 1000
+
+// otherUsers is the label of those that have none.
+const otherUsers = "(other)"
+
+// denials is the sample of the refusals of late.
+type denials struct {
+	mu     sync.Mutex
+	recent map[denialKey]*Denial
+	fresh  *rate.Limiter
+	users  map[string]bool // that have a time series
+}
+
+type denialKey struct{ user, action, topic string }
+
+func newDenials() denials {
+	return denials{
+		recent: map[denialKey]*Denial{},
+		fresh:  rate.NewLimiter(denialsPerSecond, maxDenials),
+		users:  map[string]bool{},
+	}
+}
+
+// Denied counts a refusal by the topic ACLs, and keeps it in mind for a while.
+// user is empty for anonymous clients.
+func (m *Metrics) Denied(now time.Time, user, action, topic string) {
+	user = clip(user, maxDeniedUser)
+	d := &m.denials
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	m.denied.WithLabelValues(d.label(user), action).Inc()
+	d.note(now, denialKey{user, action, clip(topic, maxDeniedTopic)})
+}
+
+// label returns the label of a user.
+func (d *denials) label(user string) string {
+	if !d.users[user] {
+		if len(d.users) >= maxUserLabels {
+			return otherUsers
+		}
+		d.users[strings.Clone(user)] = true
+	}
+	return user
+}
+
+func (d *denials) note(now time.Time, key denialKey) {
+	if known := d.recent[key]; known != nil {
+		known.Count++
+		known.Last = now
+		return
+	}
+	if !d.fresh.AllowN(now, 1) {
+		return
+	}
+	d.makeRoom(key.user)
+	key = denialKey{strings.Clone(key.user), key.action, strings.Clone(key.topic)}
+	d.recent[key] = &Denial{User: key.user, Action: key.action, Topic: key.topic, Count: 1, First: now, Last: now}
+}
+
+// makeRoom forgets the oldest denial of the user if it has many, or else the
+// oldest of all if there are many.
+func (d *denials) makeRoom(user string) {
+	var oldest, oldestOfUser denialKey
+	ofUser := 0
+	older := func(key, than denialKey) bool {
+		return than == denialKey{} || d.recent[key].Last.Before(d.recent[than].Last)
+	}
+	for key := range d.recent {
+		if older(key, oldest) {
+			oldest = key
+		}
+		if key.user != user {
+			continue
+		}
+		ofUser++
+		if older(key, oldestOfUser) {
+			oldestOfUser = key
+		}
+	}
+	switch {
+	case ofUser >= maxDenialsOfUser:
+		delete(d.recent, oldestOfUser)
+	case len(d.recent) >= maxDenials:
+		delete(d.recent, oldest)
+	}
+}
+
+// Denials returns a sample of the refusals of late, the latest first.
+func (m *Metrics) Denials() []Denial {
+	m.denials.mu.Lock()
+	defer m.denials.mu.Unlock()
+	all := make([]Denial, 0, len(m.denials.recent))
+	for _, d := range m.denials.recent {
+		all = append(all, *d)
+	}
+	slices.SortFunc(all, func(a, b Denial) int { return b.Last.Compare(a.Last) })
+	return all
+}
+
+// clip cuts s so that it has at most so many bytes, and no part of a character at
+// its end.
+func clip(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return s[:most]
+}

@@ -1,0 +1,161 @@
+package broker
+
+import (
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"golang.org/x/time/rate"
+
+	"github.com/godwit-mqtt/godwit/api/v1alpha1"
+	admin "github.com/godwit-mqtt/godwit/broker/admin/client"
+	"github.com/godwit-mqtt/godwit/controllers/render"
+)
+
+// reasonDenied is that of events about what the rules refused.
+const reasonDenied = "Denied"
+
+const (
+	// denialQuiet is how long the same denial is not told again, and how old one
+	// may be that is told.
+	denialQuiet = 10 * time.Minute
+	// denialEvery and denialsAtOnce bound the events about denials of one Broker,
+	// whatever its clients do.
+	denialEvery   = 10 * time.Second
+	denialsAtOnce = 20
+	// maxShownTopic bounds what is shown of a topic, in bytes, so that the longest
+	// note of an event (1024) holds it even if all of it has to be escaped. A pod
+	// has cut it before, but is not taken at its word.
+	maxShownTopic = 200
+)
+
+// tellDenials makes events of what the pods say that the rules refused of late:
+// of the MQTTUser, or of the Broker where a client has no credentials. Names are
+// escaped: they are the choice of clients.
+func (r *Reconciler) tellDenials(s *scope) {
+	whose := func(username string) client.Object {
+		if username == "" {
+			return s.broker
+		}
+		return holder(s.rendered, username)
+	}
+	for _, d := range r.denials.news(s.key(), s.pods, whose, time.Now()) {
+		r.Events.Eventf(d.of, nil, corev1.EventTypeWarning, reasonDenied, "Authorize",
+			"%s %q was refused by the rules: `godwit acl explain` tells which, or that none allows it", deniedActions[d.action], d.topic)
+	}
+}
+
+// deniedActions are the actions that pods tell of, as a person says them.
+var deniedActions = map[string]string{
+	"publish":   "publish to",
+	"subscribe": "subscribe to",
+	"will":      "will on",
+}
+
+// holder returns the MQTTUser that has the username, nil where nobody does.
+func holder(out *render.Output, username string) client.Object {
+	if out == nil {
+		return nil
+	}
+	for _, u := range out.Users {
+		if u.Username == username && u.Verdict.Accepted() {
+			return &v1alpha1.MQTTUser{ObjectMeta: metav1.ObjectMeta{Namespace: u.Key.Namespace, Name: u.Key.Name, UID: u.UID}}
+		}
+	}
+	return nil
+}
+
+// denials remembers what was told of each Broker. It is bounded by the rate at
+// which denials are told.
+type denials struct {
+	mu      sync.Mutex
+	brokers map[types.NamespacedName]*toldDenials
+}
+
+type toldDenials struct {
+	pace *rate.Limiter
+	at   map[denial]time.Time
+}
+
+// denial is what makes two the same.
+type denial struct{ user, action, topic string }
+
+// deniedOf is a denial to be told of an object.
+type deniedOf struct {
+	denial
+	of client.Object
+}
+
+// news returns what is to be told of the answers of a Broker's pods, and counts on
+// its being done. whose returns the object of a username, nil where there is none.
+func (d *denials) news(broker types.NamespacedName, answers []podAnswer, whose func(username string) client.Object, now time.Time) []deniedOf {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	told := d.of(broker)
+	told.forgetBefore(now.Add(-denialQuiet))
+	var news []deniedOf
+	for _, a := range answers {
+		for _, x := range a.status.Denials {
+			key, ok := told.isNews(x, now)
+			if !ok {
+				continue
+			}
+			if object := whose(key.user); object != nil && told.pace.AllowN(now, 1) {
+				told.at[key] = now
+				news = append(news, deniedOf{key, object})
+			}
+		}
+	}
+	return news
+}
+
+func (d *denials) of(broker types.NamespacedName) *toldDenials {
+	told := d.brokers[broker]
+	if told == nil {
+		if d.brokers == nil {
+			d.brokers = map[types.NamespacedName]*toldDenials{}
+		}
+		told = &toldDenials{pace: rate.NewLimiter(rate.Every(denialEvery), denialsAtOnce), at: map[denial]time.Time{}}
+		d.brokers[broker] = told
+	}
+	return told
+}
+
+// forget drops the memory of a Broker that is gone.
+func (d *denials) forget(broker types.NamespacedName) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.brokers, broker)
+}
+
+func (t *toldDenials) forgetBefore(past time.Time) {
+	for key, at := range t.at {
+		if at.Before(past) {
+			delete(t.at, key)
+		}
+	}
+}
+
+// isNews says whether a denial is recent, of a known kind, and not told yet.
+func (t *toldDenials) isNews(d admin.Denial, now time.Time) (denial, bool) {
+	key := denial{d.User, d.Action, shown(d.Topic)}
+	_, told := t.at[key]
+	return key, !told && deniedActions[d.Action] != "" && now.Sub(d.Last) < denialQuiet
+}
+
+// shown cuts a topic between two characters.
+func shown(topic string) string {
+	if len(topic) <= maxShownTopic {
+		return topic
+	}
+	n := maxShownTopic
+	for n > 0 && !utf8.RuneStart(topic[n]) {
+		n--
+	}
+	return topic[:n]
+}

@@ -66,10 +66,10 @@ func (w *Worker) take(s *Subscriber, rd *reading, err error) {
 		}
 	}
 	complete := s.session.Take(&rd.page, lost)
-	w.pump(s)
-	if from, ok := s.session.Missing(); !complete && ok && s.reading == nil {
-		w.read(s, from, true)
+	if from, ok := s.session.Missing(); !complete && ok {
+		w.read(s, from, true) // before pump reads it as before
 	}
+	w.pump(s)
 }
 
 // isRead ends a reading of s, which is locked, and reports whether it is of use.

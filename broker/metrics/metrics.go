@@ -23,6 +23,7 @@ const (
 	PublishReceivedQoS0 // + 1, + 2 for the other qualities of service
 	PublishReceivedQoS1
 	PublishReceivedQoS2
+	PublishRefused
 	PublishSentQoS0 // + 1, + 2 for the other qualities of service
 	PublishSentQoS1
 	PublishSentQoS2
@@ -32,6 +33,7 @@ const (
 	DroppedExpired
 	DroppedUnauthorized
 	DroppedRetainedFull
+	DroppedLost
 	ConnectionsAccepted
 	ConnectionsRefused
 	ConnectionsClosed
@@ -46,6 +48,7 @@ type Counts [counters]uint64
 // Gauges are read when somebody asks.
 type Gauges struct {
 	Connections, Sessions, Subscriptions, Retained, RetainedBytes func() float64
+	StoredMessages, StoreHealthy, StoreDamaged, StoreBytes        func() float64
 }
 
 // Metrics holds the totals of one broker. It is a prometheus.Collector.

@@ -71,12 +71,15 @@ func TestEveryCounterIsTold(t *testing.T) {
 func TestGaugesAreReadWhenAsked(t *testing.T) {
 	m, n := New(), 0.0
 	read := func() float64 { n++; return n }
-	m.SetGauges(Gauges{Connections: read, Sessions: read, Subscriptions: read, Retained: read, RetainedBytes: read})
+	m.SetGauges(Gauges{
+		Connections: read, Sessions: read, Subscriptions: read, Retained: read, RetainedBytes: read,
+		StoredMessages: read, StoreHealthy: read, StoreDamaged: read, StoreBytes: read,
+	})
 	if n != 0 {
 		t.Error("read before anybody asked")
 	}
 	got := gathered(t, m)
-	if _, ok := got["godwit_sessions{}"]; !ok || n < 5 {
+	if _, ok := got["godwit_sessions{}"]; !ok || n < 9 {
 		t.Errorf("%v after %v reads", got, n)
 	}
 }

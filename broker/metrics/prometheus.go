@@ -18,6 +18,7 @@ var (
 	descPacketsReceived = described("packets_received_total", "Control packets received.")
 	descPacketsSent     = described("packets_sent_total", "Control packets sent.")
 	descReceived        = described("messages_received_total", "PUBLISH packets received.", "qos")
+	descUnstored        = described("messages_refused_total", "PUBLISH packets refused because the store takes nothing new.")
 	descSent            = described("messages_sent_total", "PUBLISH packets sent.", "qos")
 	descDropped         = described("messages_dropped_total", "Messages that were taken, and not delivered to a session or not kept as retained.", "reason")
 	descAccepted        = described("connections_accepted_total", "Network connections accepted.")
@@ -30,6 +31,10 @@ var (
 	descSubscriptions   = described("subscriptions", "Subscriptions of all sessions.")
 	descRetained        = described("retained_messages", "Retained messages.")
 	descRetainedBytes   = described("retained_bytes", "Bytes of retained messages.")
+	descStoredMessages  = described("stored_messages", "Messages that wait for sessions in the store alone, not in memory.")
+	descStoreHealthy    = described("store_healthy", "1 if the store takes messages and sessions, 0 if it has failed or has no space left.")
+	descStoreDamaged    = described("store_damaged_records", "Records that could not be read when the broker started.")
+	descStoreBytes      = described("store_bytes", "Bytes that the store takes on disk.")
 )
 
 var totals = [counters]series{
@@ -40,6 +45,7 @@ var totals = [counters]series{
 	PublishReceivedQoS0: {descReceived, []string{"0"}},
 	PublishReceivedQoS1: {descReceived, []string{"1"}},
 	PublishReceivedQoS2: {descReceived, []string{"2"}},
+	PublishRefused:      {descUnstored, nil},
 	PublishSentQoS0:     {descSent, []string{"0"}},
 	PublishSentQoS1:     {descSent, []string{"1"}},
 	PublishSentQoS2:     {descSent, []string{"2"}},
@@ -49,6 +55,7 @@ var totals = [counters]series{
 	DroppedExpired:      {descDropped, []string{"expired"}},
 	DroppedUnauthorized: {descDropped, []string{"unauthorized"}},
 	DroppedRetainedFull: {descDropped, []string{"retained_full"}},
+	DroppedLost:         {descDropped, []string{"lost"}},
 	ConnectionsAccepted: {descAccepted, nil},
 	ConnectionsRefused:  {descRefused, nil},
 	ConnectionsClosed:   {descClosed, nil},
@@ -74,11 +81,15 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 
 func (g *Gauges) collect(ch chan<- prometheus.Metric) {
 	for desc, read := range map[*prometheus.Desc]func() float64{
-		descConnections:   g.Connections,
-		descSessions:      g.Sessions,
-		descSubscriptions: g.Subscriptions,
-		descRetained:      g.Retained,
-		descRetainedBytes: g.RetainedBytes,
+		descConnections:    g.Connections,
+		descSessions:       g.Sessions,
+		descSubscriptions:  g.Subscriptions,
+		descRetained:       g.Retained,
+		descRetainedBytes:  g.RetainedBytes,
+		descStoredMessages: g.StoredMessages,
+		descStoreHealthy:   g.StoreHealthy,
+		descStoreDamaged:   g.StoreDamaged,
+		descStoreBytes:     g.StoreBytes,
 	} {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, read())
 	}

@@ -52,22 +52,22 @@ func (x *Index[M]) Get(name string) (m M, ok bool) {
 	return m, ok
 }
 
-// Page returns up to n messages, in the order of their names' bytes, from the
-// one on whose name is not below from. next is where the page behind it begins,
-// "" if there is none.
-func (x *Index[M]) Page(from string, n int) (page []M, next string) {
+// Page calls yield for up to n messages, in the order of their names' bytes, from
+// the one on whose name is not below from. next is where the page behind it
+// begins, "" if there is none. yield must not use the index.
+func (x *Index[M]) Page(from string, n int, yield func(name string, m M)) (next string) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	page = make([]M, 0, min(n, x.list.length))
 	p, _ := seek(&x.list, from)
 	for it := x.list.at(p); it != nil; it = x.list.at(p) {
-		if len(page) == n {
-			return page, it.name
+		if n == 0 {
+			return it.name
 		}
-		page = append(page, it.m)
+		n--
+		yield(it.name, it.m)
 		p = x.list.next(p)
 	}
-	return page, ""
+	return ""
 }
 
 // Len returns the number of messages.
@@ -91,8 +91,16 @@ const (
 // one comes exactly once. The memory that Match takes does not depend on the
 // number of messages.
 func (x *Index[M]) Match(filter string, yield func(name string, m M) bool) {
+	x.MatchFrom(filter, "", yield)
+}
+
+// MatchFrom is Match for the messages whose names are not below from.
+func (x *Index[M]) MatchFrom(filter, from string, yield func(name string, m M) bool) {
 	s := scan{filter: filter}
 	s.start()
+	if from > string(s.from) {
+		s.to("", from)
+	}
 	var batch [batchMost]item[M]
 	for !s.done {
 		for _, it := range batch[:x.collect(&s, batch[:])] {

@@ -227,6 +227,27 @@ func compare(t *testing.T, x *Index[int], model map[string]int, filter string) {
 	if !slices.Equal(got, want) {
 		t.Fatalf("Match(%q)\ngot  %q\nwant %q", filter, got, want)
 	}
+	compareFrom(t, x, filter, want)
+}
+
+// compareFrom begins the match of filter, which finds all, in many places.
+func compareFrom(t *testing.T, x *Index[int], filter string, all []string) {
+	t.Helper()
+	places := []string{"", "\xff", filter}
+	for _, name := range all[:min(len(all), 50)] {
+		places = append(places, name, name+"\x00")
+	}
+	for _, from := range places {
+		var got []string
+		x.MatchFrom(filter, from, func(name string, _ int) bool {
+			got = append(got, name)
+			return true
+		})
+		first, _ := slices.BinarySearch(all, from)
+		if want := all[first:]; !slices.Equal(got, want) {
+			t.Fatalf("MatchFrom(%q, %q)\ngot  %q\nwant %q", filter, from, got, want)
+		}
+	}
 }
 
 // TestReadersSeeWhatStays lets readers match while writers set and delete.
@@ -333,12 +354,17 @@ func TestPagesHaveEachMessageOnce(t *testing.T) {
 	for _, size := range []int{1, 7, n, n + 1} {
 		var all []string
 		for from := ""; ; {
-			page, next := x.Page(from, size)
-			all = append(all, page...)
-			if len(page) > size {
-				t.Fatalf("%d messages on a page of %d", len(page), size)
+			before := len(all)
+			from = x.Page(from, size, func(name, m string) {
+				if name != m {
+					t.Errorf("%q has the message of %q", name, m)
+				}
+				all = append(all, m)
+			})
+			if n := len(all) - before; n > size {
+				t.Fatalf("%d messages on a page of %d", n, size)
 			}
-			if from = next; from == "" {
+			if from == "" {
 				break
 			}
 		}

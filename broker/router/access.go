@@ -89,7 +89,7 @@ func (s *Subscriber) subscribedTo(name string) bool {
 // allReviewed notes that nothing waits any more that was queued under other
 // rules, if that is so.
 func (s *Subscriber) allReviewed() {
-	if waiting, _ := s.session.Queue(); waiting == 0 {
+	if waiting, _ := s.session.Queue(); waiting == 0 && !s.session.Unsent() {
 		s.reviewed = false
 	}
 }

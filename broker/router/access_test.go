@@ -36,8 +36,7 @@ func deny(topics ...string) config.Rule {
 
 func openWith(t testing.TB, access *auth.Snapshot) (*Router, *Worker) {
 	t.Helper()
-	r := New(memory.New(), metrics.New(), access, Limits{MaxQoS: 2})
-	return r, r.NewWorker(func(f func()) { f() })
+	return openOver(t, memory.New(), access)
 }
 
 // publishTo publishes to a topic as a client that has just come.
@@ -89,16 +88,13 @@ func TestWhatWaitsInAStoreIsSentByTheRulesOfNow(t *testing.T) {
 	w.Disconnect(s, l, true, nil)
 	publishTo(t, w, "a", packet.QoS1)
 	publishTo(t, w, "b", packet.QoS1)
-	w.EndRound()
-	next := New(r.store, metrics.New(), rules(t, allow("b")), Limits{MaxQoS: 2})
-	if err := next.Load(w.Now); err != nil {
-		t.Fatal(err)
-	}
-	w = next.NewWorker(func(f func()) { f() })
-	if _, l = connect(t, w, "c", lasting); l.written != 1 {
+	settle(r)
+	next, w := openOver(t, r.store, rules(t, allow("b")))
+	_, l = connect(t, w, "c", lasting)
+	settle(next)
+	if l.written != 1 {
 		t.Errorf("%d messages come, want 1", l.written)
 	}
-	w.EndRound()
 	if got := next.metrics.Total(metrics.DroppedUnauthorized); got != 1 {
 		t.Errorf("%d are counted as dropped, want 1", got)
 	}
@@ -128,6 +124,7 @@ func TestQoSComesBackWithTheRule(t *testing.T) {
 		}
 	}
 	w.PublishMessage(&session.Message{Topic: "t", Payload: []byte("m"), QoS: packet.QoS2})
+	settle(r)
 	if l.written != 1 || s.session.Inflight() != 1 {
 		t.Errorf("%d messages come and %d are in flight", l.written, s.session.Inflight())
 	}

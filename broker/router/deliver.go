@@ -50,10 +50,12 @@ func (w *Worker) encoded(s *Subscriber, q packet.QoS, retain bool, ids []uint32)
 
 func (w *Worker) sendQoS0(s *Subscriber, retain bool, ids []uint32) {
 	if s.link == nil {
+		w.missed(s)
 		return
 	}
 	if s.link.Full() {
 		w.dropped(metrics.DroppedSlowConsumer)
+		w.missed(s)
 		return
 	}
 	if frame, _ := w.encoded(s, packet.QoS0, retain, ids); frame != nil {
@@ -63,8 +65,15 @@ func (w *Worker) sendQoS0(s *Subscriber, retain bool, ids []uint32) {
 	}
 }
 
-// sendTracked sends at once a message whose acknowledgement is waited for.
+// sendTracked sends at once a message whose acknowledgement is waited for: one of
+// QoS 2 to a durable session as soon as its identifier is durable.
 func (w *Worker) sendTracked(s *Subscriber, p *packet.Publish, q packet.QoS, retain bool, ids []uint32, shared string) {
+	if s.session.Durable && q == packet.QoS2 {
+		d := w.delivery(s, p, q, retain, ids, shared)
+		w.persist(s, d)
+		w.hold(s, d, s.session.Hold(d))
+		return
+	}
 	frame, idAt := w.encoded(s, q, retain, ids)
 	if frame == nil {
 		return
@@ -72,53 +81,82 @@ func (w *Worker) sendTracked(s *Subscriber, p *packet.Publish, q packet.QoS, ret
 	var kept *session.Delivery
 	if s.session.Durable || shared != "" {
 		kept = w.delivery(s, p, q, retain, ids, shared)
+		w.persist(s, kept)
 	}
 	packet.PutID(frame, idAt, s.session.Send(q, kept))
 	w.Counts[metrics.PublishSentQoS0+metrics.Counter(q)]++
 	s.link.Write(w, frame)
 }
 
-// delivery makes p last for s, in the store too if s does.
+// delivery makes p last for s, with a number if the store is to have it.
 func (w *Worker) delivery(s *Subscriber, p *packet.Publish, q packet.QoS, retain bool, ids []uint32, shared string) *session.Delivery {
 	d := &session.Delivery{Message: w.message(p), QoS: q, Retain: retain, Shared: shared}
 	if len(ids) > 0 {
 		d.IDs = append([]uint32(nil), ids...)
 	}
-	w.persist(s, d)
+	if store.Durable(q, &s.session) {
+		d.Seq = s.session.NextSeq()
+	}
 	return d
 }
 
+// persist hands a delivery to the store, if it has a number.
 func (w *Worker) persist(s *Subscriber, d *session.Delivery) {
-	if store.Durable(d.QoS, &s.session) {
-		d.Seq = s.session.NextSeq()
-		w.batch.Deliveries = append(w.batch.Deliveries, store.Delivery{ClientID: s.ClientID, Delivery: d})
+	if d.Seq != 0 {
+		w.batch.Deliveries = append(w.batch.Deliveries, store.Delivery{Session: s.ID, Delivery: d})
 	}
 }
 
-// complete takes a delivery out of the store.
-func (w *Worker) complete(s *Subscriber, d *session.Delivery) {
-	if d != nil && d.Seq != 0 {
-		w.batch.Done = append(w.batch.Done, store.Done{ClientID: s.ClientID, Seq: d.Seq})
+// hold makes the packet identifier of a delivery durable.
+func (w *Worker) hold(s *Subscriber, d *session.Delivery, id uint16) {
+	w.batch.Sent = append(w.batch.Sent, store.Sent{Session: s.ID, Seq: d.Seq, Message: d.ID, ID: id})
+	w.held = append(w.held, held{subscriber: s, seq: d.Seq, id: id})
+}
+
+// held is a delivery whose packet identifier is about to be durable.
+type held struct {
+	subscriber *Subscriber
+	seq        uint64
+	id         uint16
+}
+
+// confirm sends what was held.
+func (w *Worker) confirm(all []held) {
+	for _, h := range all {
+		s := h.subscriber
+		s.mu.Lock()
+		s.session.Confirm(h.id, h.seq)
+		w.pump(s)
+		s.mu.Unlock()
+	}
+}
+
+// complete takes a delivery out of the store, if that has it.
+func (w *Worker) complete(s *Subscriber, d session.Waiting) {
+	if d.Seq != 0 {
+		w.batch.Done = append(w.batch.Done, store.Done{Session: s.ID, Seq: d.Seq, Message: d.Message})
 	}
 }
 
 // enqueue lets d wait in its session, within the limits. The Subscriber is
 // locked.
 func (w *Worker) enqueue(s *Subscriber, d *session.Delivery) {
-	result := s.session.Enqueue(d, func(old *session.Delivery) {
+	result := s.session.Enqueue(d, func(old session.Waiting) {
 		w.dropped(metrics.DroppedQueueFull)
 		w.complete(s, old)
+		w.missed(s)
 	})
 	if result != session.QueueFull {
+		w.persist(s, d)
 		w.Behind = w.Behind || s.link != nil && s.session.Crowded()
 		return
 	}
+	w.missed(s)
 	if d.QoS == packet.QoS0 {
 		w.dropped(metrics.DroppedSlowConsumer)
 		return
 	}
 	w.dropped(metrics.DroppedQueueFull)
-	w.complete(s, d)
 	if s.overflow == Disconnect && s.link != nil {
 		s.link.Kick(packet.ReasonQuotaExceeded, "too many messages are waiting for this client")
 	}
@@ -132,10 +170,13 @@ func (w *Worker) pump(s *Subscriber) {
 		switch {
 		case !ok:
 			s.allReviewed()
+			w.refill(s)
 			return
 		case o.Delivery == nil:
 			w.scratch = packet.AppendAck(w.scratch[:0], packet.TypePubrel, o.ID)
 			s.link.Write(w, w.scratch)
+		case o.Held:
+			w.hold(s, o.Delivery, o.ID)
 		default:
 			w.sendDelivery(s, o)
 		}
@@ -161,7 +202,7 @@ func (w *Worker) sendDelivery(s *Subscriber, o session.Outgoing) {
 	if o.ID != 0 {
 		s.session.Discard(o.ID)
 	}
-	w.complete(s, o.Delivery)
+	w.complete(s, o.Delivery.Waiting())
 }
 
 func (w *Worker) writeDelivery(s *Subscriber, o session.Outgoing) bool {
@@ -202,11 +243,15 @@ func (w *Worker) Acknowledge(s *Subscriber, link Link, t packet.Type, id uint16,
 	if s.link != link {
 		return true // the session was taken over: nobody is interested
 	}
-	done, known := s.session.Acknowledge(t, id, reason)
-	if !known {
+	d, known := s.session.Acknowledge(t, id, reason)
+	switch {
+	case !known:
 		return t == packet.TypePubrec && s.session.Released(id)
+	case t != packet.TypePubrec || reason.IsError():
+		w.complete(s, d)
+	case d.Seq != 0: // before PUBREL is sent
+		w.batch.Sent = append(w.batch.Sent, store.Sent{Session: s.ID, Seq: d.Seq, Message: d.Message, ID: id, Released: true})
 	}
-	w.complete(s, done)
 	w.pump(s)
 	return true
 }
@@ -217,7 +262,7 @@ func (w *Worker) Receive(s *Subscriber, id uint16) (isNew bool) {
 	defer s.mu.Unlock()
 	isNew = s.session.Receive(id)
 	if isNew && s.session.Durable {
-		w.batch.Received = append(w.batch.Received, store.Identifier{ClientID: s.ClientID, ID: id})
+		w.batch.Received = append(w.batch.Received, store.Identifier{Session: s.ID, ID: id})
 	}
 	return isNew
 }
@@ -228,7 +273,7 @@ func (w *Worker) Release(s *Subscriber, id uint16) (known bool) {
 	defer s.mu.Unlock()
 	known = s.session.Release(id)
 	if known && s.session.Durable {
-		w.batch.Released = append(w.batch.Released, store.Identifier{ClientID: s.ClientID, ID: id})
+		w.batch.Released = append(w.batch.Released, store.Identifier{Session: s.ID, ID: id})
 	}
 	return known
 }

@@ -185,6 +185,7 @@ func (w *Worker) deliver(from *Subscriber, rt *route, p *packet.Publish, v packe
 		if reason := w.retain(p); reason.IsError() {
 			return reason
 		}
+		w.refresh(rt) // for who has subscribed since, and does not get p as a retained message
 	}
 	for i := range rt.result.Entries {
 		e := &rt.result.Entries[i]
@@ -216,8 +217,16 @@ func (w *Worker) entryIDs(rt *route, i int) []uint32 {
 func (w *Worker) message(p *packet.Publish) *session.Message {
 	if w.frames.message == nil {
 		w.frames.message = session.NewMessage(p, w.Now)
+		w.frames.message.ID = w.r.store.NextID()
 	}
 	return w.frames.message
+}
+
+// copied returns m as another message to the store, which has each once.
+func (r *Router) copied(m *session.Message) *session.Message {
+	other := *m
+	other.ID = r.store.NextID()
+	return &other
 }
 
 // dropped counts a message that was not delivered.

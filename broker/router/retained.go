@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/godwit-mqtt/godwit/broker/metrics"
 	"github.com/godwit-mqtt/godwit/broker/packet"
@@ -13,19 +14,30 @@ import (
 	"github.com/godwit-mqtt/godwit/broker/store"
 )
 
-// retained is the index of retained messages with its size in bytes.
+// retained is the index of retained messages. Their bodies are in the store.
 type retained struct {
-	retain.Index[*session.Message]
-	bytes atomic.Int64
-	// version changes after each change, before the message is delivered.
-	version atomic.Uint64
+	retain.Index[kept]
+	bytes   atomic.Int64
+	changes atomic.Uint64
 
 	seed   maphash.Seed
 	orders [64]sync.Mutex
 }
 
-// order is locked while the message of a topic changes, in the index and in the
-// store, so that both take changes in the same order.
+// kept is what is known of a topic's retained message.
+type kept struct {
+	message *session.Message // of a topic of the broker's own; nil where the store has it
+	change  uint64           // numbers what becomes of all topics
+	size    uint32           // see session.Message.Size
+	expires uint32           // in seconds since 1970; 0 is never
+}
+
+func (k *kept) expired(now time.Time) bool {
+	return k.expires != 0 && now.Unix() >= int64(k.expires)
+}
+
+// order is locked while the message of a topic changes, in the store and in the
+// index, so that both take changes in the same order.
 func (x *retained) order(name string) *sync.Mutex {
 	return &x.orders[maphash.String(x.seed, name)%uint64(len(x.orders))]
 }
@@ -47,14 +59,26 @@ func (w *Worker) retain(p *packet.Publish) packet.ReasonCode {
 
 // keep puts m in the place of its topic's message, whose order is locked. It is
 // handed to the store by itself: what else the batch of w holds stays together.
+// The store has it first, so that whoever finds a change in the index reads it, or
+// a later one.
 func (w *Worker) keep(m *session.Message) {
-	w.r.retained.put(m)
-	if strings.HasPrefix(m.Topic, "$SYS/") {
-		return
+	k := kept{size: uint32(m.Size()), expires: session.Seconds(m.Expires)}
+	if ofBroker(m.Topic) {
+		k.message = m
+	} else {
+		w.owed = true
+		w.r.store.Commit(&store.Batch{Retained: []*session.Message{m}}, nil)
 	}
-	w.owed = true
-	w.r.store.Commit(&store.Batch{Retained: []*session.Message{m}}, nil)
+	if len(m.Payload) == 0 {
+		w.r.retained.remove(m.Topic)
+	} else {
+		w.r.retained.put(m.Topic, k)
+	}
 }
+
+// ofBroker reports whether the broker alone publishes to a topic, what nobody
+// has to keep for it.
+func ofBroker(name string) bool { return strings.HasPrefix(name, "$SYS/") }
 
 // admits reports whether m fits the limits.
 func (x *retained) admits(m *session.Message, l *Limits) bool {
@@ -64,39 +88,21 @@ func (x *retained) admits(m *session.Message, l *Limits) bool {
 	old, had := x.Get(m.Topic)
 	grows := int64(m.Size())
 	if had {
-		grows -= int64(old.Size())
+		grows -= int64(old.size)
 	}
 	return (had || l.RetainedMessages == 0 || x.Len() < l.RetainedMessages) &&
 		(l.RetainedBytes == 0 || grows <= 0 || x.bytes.Load()+grows <= l.RetainedBytes)
 }
 
-func (x *retained) put(m *session.Message) {
-	var old *session.Message
-	var had bool
-	if len(m.Payload) == 0 {
-		old, had = x.Delete(m.Topic)
-	} else {
-		old, had = x.Set(m.Topic, m)
-		x.bytes.Add(int64(m.Size()))
-	}
-	if had {
-		x.bytes.Add(-int64(old.Size()))
-	}
-	x.version.Add(1)
+func (x *retained) put(name string, k kept) {
+	k.change = x.changes.Add(1)
+	old, _ := x.Set(name, k)
+	x.bytes.Add(int64(k.size) - int64(old.size))
 }
 
-// sweepMost is the number of retained messages that a sweep looks at.
-const sweepMost = 4096
-
-// sweep removes retained messages that have expired, some at each call.
-func (w *Worker) sweep() {
-	page, next := w.r.retained.Page(w.swept, sweepMost)
-	w.swept = next
-	for _, m := range page {
-		if m.Expired(w.Now) {
-			w.removeExpired(m.Topic)
-		}
-	}
+func (x *retained) remove(name string) {
+	old, _ := x.Delete(name)
+	x.bytes.Add(-int64(old.size))
 }
 
 // removeExpired removes the retained message of a topic if it has expired.
@@ -104,7 +110,7 @@ func (w *Worker) removeExpired(name string) {
 	order := w.r.retained.order(name)
 	order.Lock()
 	defer order.Unlock()
-	if m, ok := w.r.retained.Get(name); ok && m.Expired(w.Now) {
+	if k, ok := w.r.retained.Get(name); ok && k.expired(w.Now) {
 		w.keep(&session.Message{Topic: name})
 	}
 }

@@ -3,7 +3,6 @@ package router
 import (
 	"hash/maphash"
 	"sync/atomic"
-	"time"
 
 	"github.com/godwit-mqtt/godwit/broker/auth"
 	"github.com/godwit-mqtt/godwit/broker/metrics"
@@ -30,18 +29,23 @@ type Router struct {
 	retained retained
 	sessions registry
 	timers   timers
+	workers  workers
+	readers  readers
 	store    store.Store
 	metrics  *metrics.Metrics
 	limits   atomic.Pointer[Limits]
 	access   atomic.Pointer[auth.Snapshot]
 	// epoch changes with access, and drops what was cached of its decisions.
 	epoch atomic.Uint64
+	// refusing: the store takes nothing new; see Refuse.
+	refusing atomic.Bool
 }
 
 // New returns a router with no session over st. Load comes next.
 func New(st store.Store, m *metrics.Metrics, access *auth.Snapshot, l Limits) *Router {
 	r := &Router{index: topic.NewIndex[*Subscriber](), store: st, metrics: m}
 	r.sessions.init()
+	r.readers.init()
 	r.retained.seed = maphash.MakeSeed()
 	r.access.Store(access)
 	r.limits.Store(&l)
@@ -50,6 +54,14 @@ func New(st store.Store, m *metrics.Metrics, access *auth.Snapshot, l Limits) *R
 
 // SetLimits replaces the limits for what comes.
 func (r *Router) SetLimits(l Limits) { r.limits.Store(&l) }
+
+// Refuse says whether the store takes nothing new. While that is so no session
+// begins that it would have to keep, and no message is taken that would be stored;
+// see Worker.Refuses.
+func (r *Router) Refuse(refuse bool) { r.refusing.Store(refuse) }
+
+// Close ends what reads the store. No Worker runs any more.
+func (r *Router) Close() { r.readers.close() }
 
 // Sessions returns the number of sessions, connected or not.
 func (r *Router) Sessions() int { return int(r.sessions.count.Load()) }
@@ -60,73 +72,17 @@ func (r *Router) Connected() int { return int(r.sessions.connected.Load()) }
 // Subscriptions returns the number of subscriptions.
 func (r *Router) Subscriptions() int { return int(r.sessions.subscriptions.Load()) }
 
+// Listed returns the number of deliveries that wait in the store alone.
+func (r *Router) Listed() (n int) {
+	for _, s := range r.sessions.all() {
+		s.mu.Lock()
+		n += s.session.Listed()
+		s.mu.Unlock()
+	}
+	return n
+}
+
 // Retained returns the number of retained messages and their bytes.
 func (r *Router) Retained() (messages int, bytes int64) {
 	return r.retained.Len(), r.retained.bytes.Load()
-}
-
-// Load takes over what the store kept. It is called once, before any Worker
-// runs. Sessions that have expired meanwhile end at the first Tick.
-func (r *Router) Load(now time.Time) error {
-	l := &loader{r: r, now: now}
-	if err := r.store.Load(l); err != nil {
-		return err
-	}
-	if !l.batch.Empty() {
-		r.store.Commit(&l.batch, nil)
-	}
-	return nil
-}
-
-// loader is the store.Loader of a router.
-type loader struct {
-	r   *Router
-	now time.Time
-	sub *Subscriber // the one loaded last
-	// batch takes out of the store what was not loaded.
-	batch store.Batch
-}
-
-// LoadSession implements store.Loader.
-func (l *loader) LoadSession(rec store.Session) error {
-	if rec.Disconnected.IsZero() {
-		rec.Disconnected = l.now // the process ended with the connection open
-	}
-	s := &Subscriber{
-		ClientID:     rec.ClientID,
-		principal:    auth.Principal{Username: rec.Username, Anonymous: rec.Anonymous, ClientID: rec.ClientID},
-		disconnected: rec.Disconnected,
-		will:         rec.Will,
-		session:      session.Session{Durable: true, Expiry: rec.Expiry, Limits: l.r.limits.Load().Queue},
-		overflow:     l.r.limits.Load().Overflow,
-	}
-	for _, id := range rec.Received {
-		s.session.Receive(id)
-	}
-	l.sub = s
-	l.r.sessions.add(s)
-	for _, sub := range rec.Subscriptions {
-		l.r.subscribe(s, sub)
-	}
-	l.r.authorize(s, l.r.access.Load())
-	l.r.schedule(s)
-	return nil
-}
-
-// LoadDelivery implements store.Loader.
-func (l *loader) LoadDelivery(clientID string, d *session.Delivery) error {
-	if l.sub != nil && l.sub.ClientID == clientID {
-		l.sub.session.Restore(d)
-	}
-	return nil
-}
-
-// LoadRetained implements store.Loader.
-func (l *loader) LoadRetained(m *session.Message) error {
-	if m.Expired(l.now) {
-		l.batch.Retained = append(l.batch.Retained, &session.Message{Topic: m.Topic})
-		return nil
-	}
-	l.r.retained.put(m)
-	return nil
 }

@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -66,8 +67,63 @@ func access(t testing.TB, rules int) *auth.Snapshot {
 
 func open(t testing.TB) (*Router, *Worker) {
 	t.Helper()
-	r := New(memory.New(), metrics.New(), access(t, 100), Limits{MaxQoS: 2})
-	return r, r.NewWorker(func(f func()) { f() })
+	return openOver(t, memory.New(), access(t, 100))
+}
+
+// openOver returns a router with what st has, and a worker of it.
+func openOver(t testing.TB, st store.Store, access *auth.Snapshot) (*Router, *Worker) {
+	t.Helper()
+	r := New(st, metrics.New(), access, Limits{MaxQoS: 2})
+	if err := r.Load(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	return r, newWorker(r)
+}
+
+// tasks are what is posted to the workers of a router: the test runs them all.
+type tasks struct {
+	mu  sync.Mutex
+	all []func()
+}
+
+func (x *tasks) post(f func()) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.all = append(x.all, f)
+}
+
+func (x *tasks) take() (all []func()) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	all, x.all = x.all, nil
+	return all
+}
+
+var tasksOf sync.Map // by *Router
+
+// newWorker returns a worker whose loop is settle.
+func newWorker(r *Router) *Worker {
+	x, _ := tasksOf.LoadOrStore(r, &tasks{})
+	return r.NewWorker(x.(*tasks).post)
+}
+
+// settle ends the round of all workers of r, and goes on until nothing is read or
+// posted any more.
+func settle(r *Router) {
+	x, _ := tasksOf.Load(r)
+	for again := true; again; {
+		for _, w := range r.workers.all {
+			w.EndRound()
+		}
+		r.readers.mu.Lock()
+		r.readers.wait()
+		r.readers.mu.Unlock()
+		all := x.(*tasks).take()
+		for _, f := range all {
+			f()
+		}
+		again = len(all) > 0
+	}
 }
 
 // connect gives a client a session over a new link.
@@ -75,15 +131,20 @@ func connect(t testing.TB, w *Worker, id string, changes ...func(*Connect)) (*Su
 	t.Helper()
 	l := &link{}
 	c := &Connect{
-		At: w.Now, Principal: auth.Principal{Anonymous: true, ClientID: id}, Link: l, Version: packet.V5,
+		Principal: auth.Principal{Anonymous: true, ClientID: id}, Link: l, Version: packet.V5,
 		CleanStart: true, Window: 100,
 	}
 	for _, change := range changes {
 		change(c)
 	}
-	s, _, old, reason := w.Connect(c)
-	if old != nil || reason.IsError() {
-		t.Fatalf("connect %q: %v, in the way %v", id, reason, old)
+	s, _, wait, reason := w.Connect(c)
+	if wait != nil {
+		wait(func() {})
+		settle(w.r)
+		s, _, wait, reason = w.Connect(c)
+	}
+	if wait != nil || reason.IsError() {
+		t.Fatalf("connect %q: %v, has to wait %t", id, reason, wait != nil)
 	}
 	w.Resume(s, l)
 	return s, l
@@ -278,12 +339,11 @@ func TestMessagesAreShared(t *testing.T) {
 	x.once()
 	bodies := map[*session.Message]bool{}
 	for _, s := range waiting {
-		s.session.Window = 1
-		o, ok := s.session.Next()
-		if !ok {
-			t.Fatal("nothing waits")
+		page, err := w.r.store.Deliveries(s.ID, 0, 10, 1<<20)
+		if err != nil || len(page) != 1 || s.session.Listed() != 1 {
+			t.Fatalf("%d messages wait: %v", len(page), err)
 		}
-		bodies[o.Delivery.Message] = true
+		bodies[page[0].Message] = true
 	}
 	if len(bodies) != 1 {
 		t.Errorf("%d bodies", len(bodies))
@@ -314,14 +374,11 @@ func TestStoreFollowsTheSessions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			st := memory.New()
-			r := New(st, metrics.New(), access(t, 0), Limits{MaxQoS: 2})
-			w := r.NewWorker(func(f func()) { f() })
+			r, w := openOver(t, st, access(t, 0))
 			script(t, w)
-			w.EndRound()
-			next := New(st, metrics.New(), access(t, 0), Limits{})
-			if err := next.Load(time.Now()); err != nil {
-				t.Fatal(err)
-			}
+			settle(r)
+			next, w := openOver(t, st, access(t, 0))
+			w.Tick()
 			if n := next.Sessions(); n != 0 {
 				t.Errorf("%d sessions are stored", n)
 			}
@@ -335,15 +392,16 @@ func TestRecordsAreStoredInOrder(t *testing.T) {
 	for name, tc := range map[string]struct {
 		connect func(*Connect)
 		stored  int
+		expiry  time.Duration
 	}{
-		"a client that is back on another loop":        {lasting, 1},
-		"a client that begins anew on another loop":    {func(c *Connect) {}, 0},
-		"a client that does not keep its session then": {func(c *Connect) { c.CleanStart = false }, 0},
+		"a client that is back on another loop":                {lasting, 1, time.Hour},
+		"a client that begins anew on another loop":            {func(c *Connect) {}, 0, 0},
+		"a client whose session ends with its next connection": {func(c *Connect) { c.CleanStart = false }, 1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			st := memory.New()
-			r := New(st, metrics.New(), access(t, 0), Limits{MaxQoS: 2})
-			first, second := r.NewWorker(func(f func()) { f() }), r.NewWorker(func(f func()) { f() })
+			r, first := openOver(t, st, access(t, 0))
+			second := newWorker(r)
 			s, l := connect(t, first, "c", lasting)
 			first.EndRound()
 			first.Disconnect(s, l, true, nil)
@@ -354,34 +412,39 @@ func TestRecordsAreStoredInOrder(t *testing.T) {
 			if err := st.Load(&found); err != nil {
 				t.Fatal(err)
 			}
-			if len(found) != tc.stored {
-				t.Fatalf("%d sessions are stored, want %d", len(found), tc.stored)
+			if len(found.all) != tc.stored {
+				t.Fatalf("%d sessions are stored, want %d", len(found.all), tc.stored)
 			}
-			for _, rec := range found {
-				if !rec.Disconnected.IsZero() {
-					t.Error("the session is stored as disconnected, and is not")
+			for _, rec := range found.all {
+				if !rec.Disconnected.IsZero() || rec.Expiry != tc.expiry {
+					t.Errorf("disconnected %v, expiry %v: the client is connected, want %v", rec.Disconnected, rec.Expiry, tc.expiry)
 				}
 			}
 		})
 	}
 }
 
+// nothing is a loader that takes no notice.
+type nothing struct{}
+
+func (nothing) LoadSession(store.Session) error           { return nil }
+func (nothing) LoadReceived(uint64, uint16) error         { return nil }
+func (nothing) LoadSent(store.Sent) error                 { return nil }
+func (nothing) LoadWaiting(uint64, session.Waiting) error { return nil }
+func (nothing) LoadRetained(store.Retained) error         { return nil }
+
 // records are the sessions of a store.
-type records []store.Session
+type records struct {
+	nothing
+	all []store.Session
+}
 
 // LoadSession implements store.Loader.
-func (r *records) LoadSession(s store.Session) error { *r = append(*r, s); return nil }
-
-// LoadDelivery implements store.Loader.
-func (*records) LoadDelivery(string, *session.Delivery) error { return nil }
-
-// LoadRetained implements store.Loader.
-func (*records) LoadRetained(*session.Message) error { return nil }
+func (r *records) LoadSession(s store.Session) error { r.all = append(r.all, s); return nil }
 
 func TestMessagesOfAnEndedSessionAreNotInheritedFromTheStore(t *testing.T) {
 	st := memory.New()
-	r := New(st, metrics.New(), access(t, 0), Limits{MaxQoS: 2})
-	w := r.NewWorker(func(f func()) { f() })
+	_, w := openOver(t, st, access(t, 0))
 	x := newPublish(t, w, packet.QoS1, packet.V5)
 	s, l := connect(t, w, "c", lasting)
 	subscribe(t, w, s, "a/b/c", packet.QoS1)
@@ -389,10 +452,7 @@ func TestMessagesOfAnEndedSessionAreNotInheritedFromTheStore(t *testing.T) {
 	w.Publish(&x.from, &x.packet, nil) // in the same round
 	connect(t, w, "c", lasting, func(c *Connect) { c.CleanStart = true })
 	w.EndRound()
-	next := New(st, metrics.New(), access(t, 0), Limits{})
-	if err := next.Load(time.Now()); err != nil {
-		t.Fatal(err)
-	}
+	next, _ := openOver(t, st, access(t, 0))
 	loaded := next.sessions.shard("c").byID["c"]
 	if loaded == nil {
 		t.Fatal("the session is not stored")

@@ -7,8 +7,8 @@ import (
 	"github.com/godwit-mqtt/godwit/broker/packet"
 )
 
-// kept returns the number of routes that w keeps, and the bytes of their names.
-func kept(w *Worker) (routes, names int) {
+// keptRoutes returns the number of routes that w keeps, and the bytes of their names.
+func keptRoutes(w *Worker) (routes, names int) {
 	for _, rt := range append(w.routes.slots, w.routes.long) {
 		if rt != nil {
 			routes++
@@ -25,7 +25,7 @@ func TestLongNamesShareOneRoute(t *testing.T) {
 	for i := range 100 {
 		publishTo(t, w, strings.Repeat("x", 60_000)+strings.Repeat("y", i), packet.QoS0)
 	}
-	if routes, names := kept(w); routes != 1 || names > 100_000 {
+	if routes, names := keptRoutes(w); routes != 1 || names > 100_000 {
 		t.Errorf("%d routes are kept with %d bytes of names", routes, names)
 	}
 	if l.written != 100 {
@@ -48,7 +48,7 @@ func TestDeniedTopicsTakeNoRoute(t *testing.T) {
 		publish("a", packet.ReasonNoMatchingSubscribers)
 		publish("b/#", packet.ReasonTopicNameInvalid)
 	}
-	if routes, _ := kept(w); routes != 1 {
+	if routes, _ := keptRoutes(w); routes != 1 {
 		t.Errorf("%d routes are kept, want 1", routes)
 	}
 	r.SetAccess(rules(t, allow("b")))

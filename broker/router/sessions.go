@@ -10,6 +10,7 @@ import (
 	"github.com/godwit-mqtt/godwit/broker/packet"
 	"github.com/godwit-mqtt/godwit/broker/session"
 	"github.com/godwit-mqtt/godwit/broker/store"
+	"github.com/godwit-mqtt/godwit/broker/topic"
 )
 
 // registry holds all sessions by client identifier [MQTT-3.1.3-2].
@@ -18,6 +19,7 @@ type registry struct {
 	shards [64]shard
 
 	count, connected, subscriptions atomic.Int64
+	shared                          atomic.Int64 // of the subscriptions
 
 	users users
 }
@@ -60,6 +62,14 @@ func (g *registry) init() {
 	}
 }
 
+// counts has n more subscriptions to filter, or fewer.
+func (g *registry) counts(filter string, n int64) {
+	g.subscriptions.Add(n)
+	if _, _, shared, _ := topic.ParseShared(filter); shared {
+		g.shared.Add(n)
+	}
+}
+
 func (g *registry) shard(clientID string) *shard {
 	return &g.shards[maphash.String(g.seed, clientID)%uint64(len(g.shards))]
 }
@@ -93,8 +103,6 @@ func (g *registry) all() []*Subscriber {
 
 // Connect is what a client that has authenticated asks for.
 type Connect struct {
-	// At is when the client asked.
-	At        time.Time
 	Principal auth.Principal
 	Link      Link
 	Version   packet.Version
@@ -115,38 +123,46 @@ type Connect struct {
 	Limits         session.Limits
 	Overflow       Overflow
 	// Will is published when the connection ends other than by a DISCONNECT
-	// that deletes it; nil is none.
+	// that deletes it; nil is none. Its Expires is as if it had been published at
+	// Unpublished.
 	Will      *session.Message
 	WillDelay time.Duration
 }
 
 // Connect gives the connection its session. It fails with a reason where the
-// session belongs to somebody else or the user has too many connections. The
-// CONNACK follows, and then Resume.
+// session belongs to somebody else, the user has too many connections, or the
+// store cannot take a session. The CONNACK follows, and then Resume.
 //
-// old is another connection that has the session [MQTT-3.1.4-3]: nothing was
-// done then, and Connect is to be called again after old.Yield.
-func (w *Worker) Connect(c *Connect) (s *Subscriber, present bool, old Link, reason packet.ReasonCode) {
+// wait is not nil where the session has another connection [MQTT-3.1.4-3], or has
+// ended but for what is handed over: nothing was done then, and Connect is to be
+// called again once wait calls back, from any goroutine.
+func (w *Worker) Connect(c *Connect) (s *Subscriber, present bool, wait func(done func()), reason packet.ReasonCode) {
+	if c.Expiry > 0 && w.r.refusing.Load() {
+		return nil, false, nil, packet.ReasonQuotaExceeded
+	}
 	g := &w.r.sessions
 	sh := g.shard(c.Principal.ClientID)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	s, wills, old, reason := w.existing(sh, c)
-	if old == nil && !reason.IsError() {
+	s, wills, wait, reason := w.existing(sh, c)
+	if wait == nil && !reason.IsError() {
 		if present = s != nil; !present {
 			s = &Subscriber{ClientID: c.Principal.ClientID}
+			if s.session.Durable = c.Expiry > 0; s.session.Durable {
+				s.ID = w.r.store.NextID()
+			}
 			g.put(sh, s)
 		}
 		w.join(s, c)
 	}
 	w.followUp(wills)
-	return s, present, old, reason
+	return s, present, wait, reason
 }
 
 // existing returns the session that the client goes on with, if there is one.
 // One that it does not go on with is ended, and wills are due. The shard is
 // locked.
-func (w *Worker) existing(sh *shard, c *Connect) (goesOn *Subscriber, wills []*session.Message, old Link, reason packet.ReasonCode) {
+func (w *Worker) existing(sh *shard, c *Connect) (goesOn *Subscriber, wills []*session.Message, wait func(func()), reason packet.ReasonCode) {
 	users, name := &w.r.sessions.users, c.Principal.Username
 	s := sh.byID[c.Principal.ClientID]
 	if s == nil {
@@ -155,18 +171,28 @@ func (w *Worker) existing(sh *shard, c *Connect) (goesOn *Subscriber, wills []*s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
+	case s.leaving != nil:
+		return nil, nil, s.leaving.wait, packet.ReasonSuccess
 	case !sameOwner(s.principal, c.Principal):
 		return nil, nil, nil, packet.ReasonClientIdentifierNotValid
 	case s.link != nil:
-		return nil, nil, s.link, packet.ReasonSuccess
+		return nil, nil, s.link.Yield, packet.ReasonSuccess
 	}
 	if reason = users.take(name, c.MaxConnections); reason.IsError() {
 		return nil, nil, nil, reason
 	}
-	if c.CleanStart || !w.Now.Before(s.ends()) {
-		return nil, w.end(sh, s), nil, packet.ReasonSuccess
+	if !c.CleanStart && w.Now.Before(s.ends()) {
+		if s.willIsDue(w.Now) { // the client was not back in time
+			wills = w.takeWill(s)
+		}
+		return s, wills, nil, packet.ReasonSuccess
 	}
-	return s, nil, nil, packet.ReasonSuccess
+	wills = w.end(sh, s)
+	if s.leaving != nil {
+		users.leave(name)
+		wait = s.leaving.wait
+	}
+	return nil, wills, wait, packet.ReasonSuccess
 }
 
 // sameOwner: a session belongs to a user, and is never handed to another one.
@@ -180,17 +206,16 @@ func (w *Worker) join(s *Subscriber, c *Connect) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w.r.timers.cancel(s)
-	if s.session.Durable && c.Expiry == 0 {
-		w.forget(s) // it ends with this connection, however that ends
-	}
 	s.link, s.principal, s.version, s.maxPacket = c.Link, c.Principal, c.Version, c.MaxPacket
 	s.aliases = newAliases(c.TopicAliases)
-	s.will, s.overflow = nil, c.Overflow
-	s.connWill, s.connWillDelay = c.Will, c.WillDelay
+	s.overflow = c.Overflow
+	if s.will = nil; c.Will != nil {
+		s.will = &store.Will{Message: c.Will, Delay: c.WillDelay}
+	}
 	s.session.Window = min(max(c.Window, 1), session.MaxWindow)
 	s.session.Limits = c.Limits
-	s.session.Expiry, s.session.Durable = c.Expiry, c.Expiry > 0
-	s.connected, s.disconnected = c.At, time.Time{}
+	s.session.Expiry = c.Expiry // at 0 it ends with this connection, however that ends
+	s.disconnected = time.Time{}
 	s.online.Store(true)
 	w.r.sessions.connected.Add(1)
 	access := w.r.access.Load()
@@ -206,7 +231,7 @@ func (w *Worker) join(s *Subscriber, c *Connect) {
 // forget takes s, which is locked, out of the store.
 func (w *Worker) forget(s *Subscriber) {
 	w.Settle() // a batch begins with what ends, and s may be in this one
-	w.batch.Ended = append(w.batch.Ended, s.ClientID)
+	w.batch.Ended = append(w.batch.Ended, s.ID)
 }
 
 // Resume sends again what was in flight when an earlier connection of the
@@ -241,7 +266,9 @@ func (w *Worker) followUp(wills []*session.Message) {
 	}
 	left := w.left
 	w.left = nil
-	w.handOver(left)
+	for _, d := range left {
+		w.handOver(d)
+	}
 }
 
 // part ends the connection of s, whose shard is locked, and returns the wills
@@ -253,7 +280,7 @@ func (w *Worker) part(sh *shard, s *Subscriber, link Link, clean bool, expiry *t
 		return nil // taken over
 	}
 	if clean {
-		s.connWill = nil
+		s.will = nil
 	}
 	if expiry != nil {
 		s.session.Expiry = *expiry
@@ -262,6 +289,7 @@ func (w *Worker) part(sh *shard, s *Subscriber, link Link, clean bool, expiry *t
 	if s.session.Expiry == 0 {
 		return append(wills, w.end(sh, s)...)
 	}
+	w.park(s)
 	w.batch.Sessions = append(w.batch.Sessions, s.record())
 	w.r.schedule(s)
 	return wills
@@ -275,22 +303,35 @@ func (w *Worker) detach(s *Subscriber) []*session.Message {
 	w.r.sessions.connected.Add(-1)
 	w.r.sessions.users.leave(s.principal.Username)
 	s.disconnected = w.Now
-	m := s.connWill
-	s.connWill = nil
-	if m == nil || !w.mayPublishWill(s, m) {
+	will := s.will
+	s.will = nil
+	if will == nil || !w.mayPublishWill(s, will.Message) {
 		return nil
 	}
-	delay := max(min(s.connWillDelay, s.session.Expiry), 0)
-	if !m.Expires.IsZero() { // its lifetime begins when it is published
+	will = delayed(will, s.disconnected, s.session.Expiry)
+	if !w.Now.Before(will.At) {
+		return []*session.Message{will.Message}
+	}
+	s.will = will
+	return nil
+}
+
+// Unpublished is the time at which wills of standing connections are published
+// as far as their Expires is concerned, which begins to count when they really
+// are.
+var Unpublished = time.Unix(1<<30, 0)
+
+// delayed lets a will wait for its delay from the end of its connection on
+// [MQTT-3.1.3-9]. It is published no later than its session ends.
+func delayed(will *store.Will, end time.Time, expiry time.Duration) *store.Will {
+	at := end.Add(max(min(will.Delay, expiry), 0))
+	m := will.Message
+	if !m.Expires.IsZero() {
 		published := *m
-		published.Expires = m.Expires.Add(w.Now.Add(delay).Sub(s.connected))
+		published.Expires = at.Add(m.Expires.Sub(Unpublished))
 		m = &published
 	}
-	if delay == 0 {
-		return []*session.Message{m}
-	}
-	s.will = &store.Will{Message: m, At: w.Now.Add(delay)} // [MQTT-3.1.3-9]
-	return nil
+	return &store.Will{Message: m, At: at, Delay: will.Delay}
 }
 
 // takeWill takes the will that waits out of s, which is locked, and returns it if
@@ -313,20 +354,27 @@ func (w *Worker) mayPublishWill(s *Subscriber, m *session.Message) bool {
 }
 
 // end removes a session, whose shard and which itself are locked, and returns
-// its will if one was waiting.
+// its will if one was waiting. Where the store has what others may have to take
+// over, the session leaves by and by.
 func (w *Worker) end(sh *shard, s *Subscriber) (wills []*session.Message) {
 	wills = w.takeWill(s)
 	for sub := range s.session.EachSubscription {
 		w.r.unindex(s, sub)
 	}
+	w.r.timers.cancel(s)
+	s.ended, s.reading, s.replays = true, nil, nil
+	w.r.sessions.count.Add(-1)
+	if s.session.Shares() && w.r.sessions.shared.Load() > 0 {
+		w.leave(s, len(wills) > 0)
+		return wills
+	}
 	if s.session.Durable {
 		w.forget(s)
+	} else {
+		sent, waiting := s.session.Abandoned()
+		w.left = append(append(w.left, sent...), waiting...)
 	}
-	sent, waiting := s.session.Abandoned()
-	w.left = append(append(w.left, sent...), waiting...)
-	w.r.timers.cancel(s)
-	s.ended, s.session = true, session.Session{}
+	s.session = session.Session{}
 	delete(sh.byID, s.ClientID)
-	w.r.sessions.count.Add(-1)
 	return wills
 }

@@ -43,18 +43,12 @@ func (w *Worker) pick(g *topic.SharedGroup[*Subscriber], p *packet.Publish) *top
 }
 
 // handOver gives what a member of shared subscriptions has left, when its
-// session ended, to other members. No Subscriber is locked.
-func (w *Worker) handOver(left []*session.Delivery) {
-	for _, d := range left {
-		if d.Expired(w.Now) {
-			w.dropped(metrics.DroppedExpired)
-			continue
-		}
-		w.handOverOne(d)
+// session ended, to another member. No Subscriber is locked.
+func (w *Worker) handOver(d *session.Delivery) {
+	if d.Expired(w.Now) {
+		w.dropped(metrics.DroppedExpired)
+		return
 	}
-}
-
-func (w *Worker) handOverOne(d *session.Delivery) {
 	var p packet.Publish
 	d.Fill(&p, w.Now)
 	p.QoS, p.Retain = d.Message.QoS, d.Message.Retain
@@ -63,7 +57,7 @@ func (w *Worker) handOverOne(d *session.Delivery) {
 		return
 	}
 	w.frames.reset(&p, packet.V5, nil)
-	w.frames.message = d.Message
+	w.frames.message = w.r.copied(d.Message)
 	for _, g := range rt.result.Shared {
 		if g.Subscription() == d.Shared {
 			w.deliverShared(g, &p)

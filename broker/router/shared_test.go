@@ -4,7 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/godwit-mqtt/godwit/broker/metrics"
 	"github.com/godwit-mqtt/godwit/broker/packet"
 	"github.com/godwit-mqtt/godwit/broker/store"
 	"github.com/godwit-mqtt/godwit/broker/store/memory"
@@ -42,20 +41,20 @@ func TestHandOverIsStoredWithTheEndOfTheSession(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			st := &tapped{Store: memory.New(), batch: func(*store.Batch) {}}
-			r := New(st, metrics.New(), rules(t, allow("#")), Limits{MaxQoS: 2})
-			w := r.NewWorker(func(f func()) { f() })
+			r, w := openOver(t, st, rules(t, allow("#")))
 			s, l := connect(t, w, "leaves", lasting)
 			subscribe(t, w, s, "$share/g/t", packet.QoS1)
 			publishTo(t, w, "t", packet.QoS1)
 			stays, _ := connect(t, w, "stays", lasting, func(c *Connect) { c.Expiry = 3 * time.Hour })
 			subscribe(t, w, stays, "$share/g/t", packet.QoS1)
-			w.EndRound()
+			settle(r)
 			together := false
 			st.batch = func(b *store.Batch) {
-				together = together || len(b.Ended) == 1 && len(b.Deliveries) == 1 && b.Deliveries[0].ClientID == "stays"
+				together = together || len(b.Done) == 1 && b.Done[0].Session == s.ID &&
+					len(b.Deliveries) == 1 && b.Deliveries[0].Session == stays.ID
 			}
 			end(t, w, s, l)
-			w.EndRound()
+			settle(r)
 			if !together {
 				t.Error("the end of the session and the hand-over are not stored together")
 			}
@@ -71,16 +70,13 @@ func TestWhatWasLoadedIsHandedOver(t *testing.T) {
 	subscribe(t, w, s, "$share/g/t", packet.QoS1)
 	w.Disconnect(s, l, true, nil)
 	publishTo(t, w, "t", packet.QoS1)
-	w.EndRound()
-	next := New(r.store, metrics.New(), rules(t, allow("#")), Limits{MaxQoS: 2})
-	if err := next.Load(w.Now); err != nil {
-		t.Fatal(err)
-	}
-	later := next.NewWorker(func(f func()) { f() })
+	settle(r)
+	next, later := openOver(t, r.store, rules(t, allow("#")))
 	stays, to := connect(t, later, "stays")
 	subscribe(t, later, stays, "$share/g/t", packet.QoS1)
 	later.Now = w.Now.Add(2 * time.Hour)
 	later.Tick()
+	settle(next)
 	if to.written != 1 {
 		t.Errorf("%d messages come, want 1", to.written)
 	}

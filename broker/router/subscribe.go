@@ -14,6 +14,9 @@ type Subscribed struct {
 	Reason packet.ReasonCode // the granted QoS, or why it was refused
 	// Replay says that retained messages follow the SUBACK.
 	Replay bool
+	// Since is the last change of retained messages before the subscription was in
+	// force.
+	Since uint64
 }
 
 // Subscribe adds the subscriptions of p, whose filters are valid, and appends a
@@ -25,14 +28,18 @@ func (w *Worker) Subscribe(s *Subscriber, link Link, p *packet.Subscribe, maxSub
 	if ids := p.Properties.SubscriptionIDs; len(ids) > 0 {
 		id = ids[0]
 	}
+	refused := s.session.Durable && w.r.refusing.Load()
 	for i := range p.Subscriptions {
-		if s.link != link {
-			results = append(results, Subscribed{Reason: packet.ReasonUnspecifiedError}) // taken over
-			continue
+		switch {
+		case s.link != link: // taken over
+			results = append(results, Subscribed{Reason: packet.ReasonUnspecifiedError})
+		case refused:
+			results = append(results, Subscribed{Reason: packet.ReasonQuotaExceeded})
+		default:
+			results = append(results, w.subscribeOne(s, &p.Subscriptions[i], id, maxSubscriptions))
 		}
-		results = append(results, w.subscribeOne(s, &p.Subscriptions[i], id, maxSubscriptions))
 	}
-	if s.session.Durable && s.link == link {
+	if s.session.Durable && s.link == link && !refused {
 		w.batch.Sessions = append(w.batch.Sessions, s.record())
 	}
 	return results
@@ -66,13 +73,14 @@ func (w *Worker) subscribeOne(s *Subscriber, req *packet.Subscription, id uint32
 		// [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]; a shared
 		// subscription gets no retained messages.
 		Replay: !shared && (req.RetainHandling == 0 || req.RetainHandling == 1 && isNew),
+		Since:  w.r.retained.changes.Load(),
 	}
 }
 
 // subscribe puts sub in force. s is locked, or not known to anybody yet.
 func (r *Router) subscribe(s *Subscriber, sub session.Subscription) {
 	if old := s.session.Subscription(sub.Filter); old == nil {
-		r.sessions.subscriptions.Add(1)
+		r.sessions.counts(sub.Filter, 1)
 	}
 	s.session.Subscribe(sub)
 	if !sub.Suspended {
@@ -89,7 +97,7 @@ func (r *Router) enter(s *Subscriber, sub *session.Subscription) {
 
 // unindex takes a subscription out of force, of a session that loses it.
 func (r *Router) unindex(s *Subscriber, sub *session.Subscription) {
-	r.sessions.subscriptions.Add(-1)
+	r.sessions.counts(sub.Filter, -1)
 	if !sub.Suspended {
 		r.index.Unsubscribe(sub.Filter, s)
 	}
@@ -106,6 +114,7 @@ func (w *Worker) Unsubscribe(s *Subscriber, link Link, filters [][]byte, results
 			continue
 		}
 		w.r.unindex(s, sub)
+		s.endReplay(sub.Filter)
 		s.session.Unsubscribe(sub.Filter)
 		results = append(results, packet.ReasonSuccess)
 	}
@@ -115,58 +124,9 @@ func (w *Worker) Unsubscribe(s *Subscriber, link Link, filters [][]byte, results
 	return results
 }
 
-// Replay sends the retained messages that match filter, after the SUBACK that
-// granted it [MQTT-3.3.1-9].
-func (w *Worker) Replay(s *Subscriber, link Link, filter string) {
-	var found []*session.Message
-	version := w.r.retained.version.Load()
-	w.r.retained.Match(filter, func(_ string, m *session.Message) bool {
-		if !m.Expired(w.Now) && mayReceive(s, []byte(m.Topic)) {
-			found = append(found, m)
-		}
-		return true
-	})
-	if len(found) == 0 {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	sub := s.session.Subscription(filter)
-	if s.link != link || sub == nil {
-		return
-	}
-	if waiting, _ := s.session.Queue(); waiting > 0 && waiting >= s.session.Limits.QueuedMessages {
-		w.Counts[metrics.DroppedQueueFull] += uint64(len(found))
-		return
-	}
-	changed := w.r.retained.version.Load() != version
-	for _, m := range found {
-		if changed {
-			// s may have got a newer one already, which this must not follow.
-			if m, _ = w.r.retained.Get(m.Topic); m == nil {
-				continue
-			}
-		}
-		w.replayOne(s, sub, m)
-	}
-	w.pump(s)
-}
-
-// replayOne queues a retained message. The queue's limits are for messages that
-// come unasked: one replay may exceed them, and then there is no other until it
-// was read.
-func (w *Worker) replayOne(s *Subscriber, sub *session.Subscription, m *session.Message) {
-	d := &session.Delivery{Message: m, QoS: min(m.QoS, sub.QoS), Retain: true}
-	if sub.ID != 0 {
-		d.IDs = []uint32{sub.ID}
-	}
-	w.persist(s, d)
-	s.session.Replay(d)
-}
-
 // Tick publishes wills whose delay has passed, ends sessions that expired and
-// removes retained messages that did, of very many some at a time. It is called
-// by one worker, about once a second.
+// removes what else did, of very many some at a time. It is called by one worker,
+// about once a second.
 func (w *Worker) Tick() {
 	w.sweep()
 	for _, s := range w.r.timers.due(w.Now) {
@@ -188,16 +148,16 @@ func (w *Worker) wake(s *Subscriber) {
 func (w *Worker) expire(sh *shard, s *Subscriber) []*session.Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.link != nil || s.ended {
+	switch {
+	case s.leaving != nil:
+		w.readLeft(s.leaving)
 		return nil
+	case s.link != nil || s.ended:
+		return nil
+	case !w.Now.Before(s.ends()):
+		return w.endExpired(sh, s)
 	}
-	if !w.Now.Before(s.ends()) {
-		n, _ := s.session.Queue()
-		_, handedOver := s.session.Abandoned()
-		w.Counts[metrics.DroppedExpired] += uint64(n - len(handedOver))
-		return w.end(sh, s)
-	}
-	if s.will != nil && !w.Now.Before(s.will.At) {
+	if s.willIsDue(w.Now) {
 		due := w.takeWill(s)
 		w.batch.Sessions = append(w.batch.Sessions, s.record())
 		w.r.schedule(s)
@@ -205,4 +165,16 @@ func (w *Worker) expire(sh *shard, s *Subscriber) []*session.Message {
 	}
 	w.r.schedule(s)
 	return nil
+}
+
+// endExpired ends a session, with what waits for it.
+func (w *Worker) endExpired(sh *shard, s *Subscriber) []*session.Message {
+	waiting, _ := s.session.Queue()
+	wills := w.end(sh, s)
+	if s.leaving != nil {
+		s.leaving.expired = true
+	} else {
+		w.Counts[metrics.DroppedExpired] += uint64(waiting)
+	}
+	return wills
 }

@@ -43,25 +43,28 @@ type Link interface {
 type Subscriber struct {
 	// ClientID never changes.
 	ClientID string
+	// ID names a durable session to the store, and never changes either. It is 0
+	// where the session ends with its connection.
+	ID uint64
 
 	acl    atomic.Pointer[auth.ACL]
 	online atomic.Bool // link is not nil
 
-	mu            sync.Mutex
-	principal     auth.Principal
-	link          Link // nil while disconnected
-	ended         bool
-	version       packet.Version
-	maxPacket     int     // bytes that the client accepts in a packet; 0 is no limit
-	aliases       aliases // to the client, of the connection that stands
-	session       session.Session
-	reviewed      bool // what waits may have been queued under other rules
-	overflow      Overflow
-	connected     time.Time
-	disconnected  time.Time
-	will          *store.Will      // waits for its delay to pass
-	connWill      *session.Message // of the connection that stands; expires as if published when it began
-	connWillDelay time.Duration
+	mu           sync.Mutex
+	principal    auth.Principal
+	link         Link // nil while disconnected
+	ended        bool
+	version      packet.Version
+	maxPacket    int     // bytes that the client accepts in a packet; 0 is no limit
+	aliases      aliases // to the client, of the connection that stands
+	session      session.Session
+	reviewed     bool // what waits may have been queued under other rules
+	overflow     Overflow
+	disconnected time.Time
+	will         *store.Will // of the connection that stands, or waits for its delay to pass
+	reading      *reading    // what is being read of the store for the client, nil if nothing is
+	replays      []*replay   // retained messages that are to follow, one after the other
+	leaving      *leaving    // what becomes of a session that has ended; nil if that is over
 
 	timer timer // guarded by the router's timers
 }
@@ -69,6 +72,11 @@ type Subscriber struct {
 // ends is when the session ends unless its client is back by then. It is
 // disconnected.
 func (s *Subscriber) ends() time.Time { return s.disconnected.Add(s.session.Expiry) }
+
+// willIsDue reports whether the delay of the will has passed. It is disconnected.
+func (s *Subscriber) willIsDue(now time.Time) bool {
+	return s.will != nil && !now.Before(s.will.At)
+}
 
 // Overflow is what happens to a message that finds its session's queue full.
 type Overflow int
@@ -87,16 +95,17 @@ func (s *Subscriber) Principal() auth.Principal {
 	return s.principal
 }
 
-// Durable reports whether the session outlives its connection.
-func (s *Subscriber) Durable() bool {
+// Lasts reports whether the session outlives the connection that it has.
+func (s *Subscriber) Lasts() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.session.Durable
+	return s.session.Expiry > 0
 }
 
 // record is what the store keeps of the session. The Subscriber is locked.
 func (s *Subscriber) record() store.Session {
 	r := store.Session{
+		ID:            s.ID,
 		ClientID:      s.ClientID,
 		Username:      s.principal.Username,
 		Anonymous:     s.principal.Anonymous,
@@ -107,9 +116,6 @@ func (s *Subscriber) record() store.Session {
 	}
 	for sub := range s.session.EachSubscription {
 		r.Subscriptions = append(r.Subscriptions, *sub)
-	}
-	for id := range s.session.EachReceived {
-		r.Received = append(r.Received, id)
 	}
 	return r
 }

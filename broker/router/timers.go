@@ -25,6 +25,11 @@ func (r *Router) schedule(s *Subscriber) {
 	if s.will != nil && s.will.At.Before(at) {
 		at = s.will.At
 	}
+	r.wakeAt(s, at)
+}
+
+// wakeAt has the session of s, which is not connected, woken at a time.
+func (r *Router) wakeAt(s *Subscriber, at time.Time) {
 	t := &r.timers
 	t.mu.Lock()
 	defer t.mu.Unlock()

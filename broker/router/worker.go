@@ -1,6 +1,8 @@
 package router
 
 import (
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/godwit-mqtt/godwit/broker/metrics"
@@ -35,14 +37,46 @@ type Worker struct {
 	ids      []uint32
 	batch    store.Batch
 	owed     bool                // retained messages were handed to the store since the last Commit
-	swept    string              // the topic where the next sweep begins
+	held     []held              // sent once batch is durable
 	left     []*session.Delivery // of shared subscriptions, by sessions that have ended
+	swept    swept
 }
 
 // NewWorker returns a Worker whose loop runs what is given to post, from any
 // goroutine, soon and in order.
 func (r *Router) NewWorker(post func(func())) *Worker {
-	return &Worker{r: r, post: post, Now: time.Now()}
+	w := &Worker{r: r, post: post, Now: time.Now()}
+	r.workers.add(w)
+	return w
+}
+
+// workers are all Workers of a router.
+type workers struct {
+	mu  sync.Mutex
+	all []*Worker
+}
+
+func (x *workers) add(w *Worker) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.all = append(x.all, w)
+}
+
+// settled calls then, from any goroutine, once every Worker has handed over to
+// the store what it had changed before.
+func (x *workers) settled(then func()) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var left atomic.Int32
+	left.Store(int32(len(x.all)))
+	for _, w := range x.all {
+		w.post(func() {
+			w.Settle()
+			if left.Add(-1) == 0 {
+				then()
+			}
+		})
+	}
 }
 
 // Dirty reports whether calls since the last Commit have changed something
@@ -52,18 +86,37 @@ func (w *Worker) Dirty() bool { return w.owed || !w.batch.Empty() }
 // Commit makes durable what calls to w have changed since the last one. done
 // runs on the worker's loop, later, in the order of the calls.
 func (w *Worker) Commit(done func(error)) {
-	defer w.batch.Reset() // whatever the store does
 	w.owed = false
-	w.r.store.Commit(&w.batch, func(err error) { w.post(func() { done(err) }) })
+	w.commit(done)
 }
 
 // Settle hands changes over that nobody waits for. They are stored before those
 // of later calls, of this worker and of others.
 func (w *Worker) Settle() {
 	if !w.batch.Empty() {
-		defer w.batch.Reset()
-		w.r.store.Commit(&w.batch, nil)
+		w.commit(nil)
 	}
+}
+
+// commit hands the batch over, and sends what is held once it is durable.
+func (w *Worker) commit(done func(error)) {
+	defer w.batch.Reset() // whatever the store does
+	all := w.held
+	w.held = nil
+	if done == nil && all == nil {
+		w.r.store.Commit(&w.batch, nil)
+		return
+	}
+	w.r.store.Commit(&w.batch, func(err error) {
+		w.post(func() {
+			if err == nil {
+				w.confirm(all)
+			}
+			if done != nil {
+				done(err)
+			}
+		})
+	})
 }
 
 // EndRound hands over the counts of the round, and settles what is left.

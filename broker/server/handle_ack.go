@@ -17,7 +17,7 @@ func (c *conn) handleAck(t packet.Type, body []byte) error {
 	if !known {
 		reason = packet.ReasonPacketIdentifierNotFound
 	}
-	c.sendAck(packet.TypePubrel, p.ID, reason)
+	c.acknowledge(packet.TypePubrel, p.ID, reason)
 	return nil
 }
 

@@ -202,7 +202,6 @@ func (c *conn) terms(p *packet.Connect, who auth.Principal) (*router.Connect, *p
 	m := c.server.settings().MQTT
 	ack := &packet.Connack{}
 	req := &router.Connect{
-		At:         c.loop.worker.Now,
 		Principal:  who,
 		Link:       c,
 		Version:    p.Version,
@@ -219,7 +218,7 @@ func (c *conn) terms(p *packet.Connect, who auth.Principal) (*router.Connect, *p
 	c.applyUserLimits(who, req)
 	c.patience = patience(p.KeepAlive)
 	if p.HasWill {
-		req.Will, req.WillDelay = willOf(&p.Will, c.loop.worker.Now)
+		req.Will, req.WillDelay = willOf(&p.Will)
 	}
 	if p.Version == packet.V5 {
 		c.terms5(p, req, ack)
@@ -334,7 +333,7 @@ func overflow(o config.Overflow) router.Overflow {
 
 // willOf makes the will message, and how long after the end of the connection it
 // is published.
-func willOf(will *packet.Will, now time.Time) (*session.Message, time.Duration) {
+func willOf(will *packet.Will) (*session.Message, time.Duration) {
 	p := packet.Publish{
 		QoS: will.QoS, Retain: will.Retain,
 		Topic: will.Topic, Payload: will.Payload, Properties: will.Properties,
@@ -344,7 +343,7 @@ func willOf(will *packet.Will, now time.Time) (*session.Message, time.Duration) 
 		delay = time.Duration(p.Properties.WillDelay) * time.Second
 		p.Properties.Unset(packet.PropWillDelay)
 	}
-	return session.NewMessage(&p, now), delay
+	return session.NewMessage(&p, router.Unpublished), delay
 }
 
 // maxWaiting bounds the answers of one connection that wait for a commit. MQTT 5

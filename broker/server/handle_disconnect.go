@@ -39,7 +39,7 @@ func (c *conn) changedExpiry(p *packet.Properties) (*time.Duration, error) {
 	if !p.Has(packet.PropSessionExpiry) {
 		return nil, nil
 	}
-	if p.SessionExpiry > 0 && !c.subscriber.Durable() { // section 3.14.2.2.2
+	if p.SessionExpiry > 0 && !c.subscriber.Lasts() { // section 3.14.2.2.2
 		return nil, &packet.Error{
 			Type: packet.TypeDisconnect, Reason: packet.ReasonProtocolError,
 			Detail: "session expiry is set at the end of a session that has none",

@@ -21,6 +21,9 @@ func (c *conn) handlePublish(flags byte, frame, body []byte) error {
 	if c.tooFast() {
 		return nil
 	}
+	if c.loop.worker.Refuses(&c.publisher, p) {
+		return c.refusePublish(p)
+	}
 	err := c.publish(p, frame)
 	if err == nil {
 		c.rest(c.price(len(frame)))
@@ -174,8 +177,26 @@ func (c *conn) answered(t packet.Type, reason packet.ReasonCode) {
 	}
 }
 
-// acknowledge answers a PUBLISH when it is safe. MQTT 3 has no way to refuse
-// one: it is acknowledged all the same (3.1.1: [MQTT-3.3.5-2]).
+// refusePublish answers a message that would have to be stored while the store
+// takes nothing new. One at QoS 0 is dropped without a word.
+func (c *conn) refusePublish(p *packet.Publish) error {
+	c.loop.worker.Counts[metrics.PublishRefused]++
+	if p.QoS == packet.QoS0 {
+		return nil
+	}
+	if err := c.takeQuota(); err != nil {
+		return err
+	}
+	t, id := packet.TypePuback, p.ID
+	if p.QoS == packet.QoS2 {
+		t = packet.TypePubrec
+	}
+	c.afterCommit(func(error) { c.unstored(t, id) })
+	return nil
+}
+
+// acknowledge answers a packet when what it changed is durable. MQTT 3 has no way
+// to refuse a PUBLISH: it is acknowledged all the same (3.1.1: [MQTT-3.3.5-2]).
 func (c *conn) acknowledge(t packet.Type, id uint16, reason packet.ReasonCode) {
 	if !c.loop.worker.Dirty() && c.waiting == 0 {
 		c.sendAck(t, id, reason)
@@ -191,9 +212,10 @@ func (c *conn) acknowledge(t packet.Type, id uint16, reason packet.ReasonCode) {
 }
 
 // unstored tells a client that its message could not be made durable. MQTT 3
-// can only be left without the acknowledgement, and PUBCOMP has no failure.
+// can only be left without the acknowledgement, and PUBREL and PUBCOMP have no
+// failure that fits.
 func (c *conn) unstored(t packet.Type, id uint16) {
-	if c.version != packet.V5 || t == packet.TypePubcomp {
+	if c.version != packet.V5 || t == packet.TypePubrel || t == packet.TypePubcomp {
 		c.disconnect(packet.ReasonServerUnavailable, "the state of the message cannot be stored")
 		return
 	}

@@ -20,14 +20,18 @@ func (c *conn) handleSubscribe(body []byte) error {
 	w := c.loop.worker
 	c.loop.subscribed = w.Subscribe(c.subscriber, c, p, int(c.limits.maxSubscriptions), c.loop.subscribed[:0])
 	ack := packet.Suback{ID: p.ID}
-	var replay []string
+	type replay struct {
+		filter string
+		since  uint64
+	}
+	var replays []replay
 	for i, r := range c.loop.subscribed {
 		ack.Reasons = append(ack.Reasons, r.Reason)
 		if r.Reason == packet.ReasonNotAuthorized {
 			c.tellDenied("subscribe", p.Subscriptions[i].Filter)
 		}
 		if r.Replay {
-			replay = append(replay, string(p.Subscriptions[i].Filter))
+			replays = append(replays, replay{string(p.Subscriptions[i].Filter), r.Since})
 		}
 	}
 	c.afterCommit(func(err error) {
@@ -36,8 +40,8 @@ func (c *conn) handleSubscribe(body []byte) error {
 			return
 		}
 		c.send(ack.Append(c.loop.reply[:0], c.version))
-		for _, filter := range replay {
-			w.Replay(c.subscriber, c, filter)
+		for _, x := range replays {
+			w.Replay(c.subscriber, c, x.filter, x.since)
 		}
 	})
 	return nil

@@ -58,6 +58,7 @@ type Server struct {
 	loops         []*loop
 	groups        []*loopGroup // of all loops
 	turn          int          // the loop that got the last connection; owned by the first loop
+	refusing      bool         // the store takes nothing new, as far as is known; owned by keepTime
 
 	config atomic.Pointer[config.Config] // defaulted
 	access atomic.Pointer[auth.Snapshot]
@@ -99,6 +100,7 @@ func New(o Options) (*Server, error) {
 	if err := s.openLoops(); err != nil {
 		return nil, err
 	}
+	s.watchStore()
 	s.metrics.SetGauges(s.gauges())
 	if err := s.applyListeners(o.Config.Settings.Listeners); err != nil {
 		s.closePorts()
@@ -150,11 +152,15 @@ func (s *Server) routerLimits() router.Limits {
 
 func (s *Server) gauges() metrics.Gauges {
 	return metrics.Gauges{
-		Connections:   func() float64 { return float64(s.router.Connected()) },
-		Sessions:      func() float64 { return float64(s.router.Sessions()) },
-		Subscriptions: func() float64 { return float64(s.router.Subscriptions()) },
-		Retained:      func() float64 { n, _ := s.router.Retained(); return float64(n) },
-		RetainedBytes: func() float64 { _, n := s.router.Retained(); return float64(n) },
+		Connections:    func() float64 { return float64(s.router.Connected()) },
+		Sessions:       func() float64 { return float64(s.router.Sessions()) },
+		Subscriptions:  func() float64 { return float64(s.router.Subscriptions()) },
+		Retained:       func() float64 { n, _ := s.router.Retained(); return float64(n) },
+		RetainedBytes:  func() float64 { _, n := s.router.Retained(); return float64(n) },
+		StoredMessages: func() float64 { return float64(s.router.Listed()) },
+		StoreHealthy:   s.storeHealthy,
+		StoreDamaged:   func() float64 { return float64(s.store.Health().Damaged) },
+		StoreBytes:     func() float64 { return float64(s.store.Health().Disk) },
 	}
 }
 
@@ -179,6 +185,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	for _, g := range s.groups {
 		g.halt()
 	}
+	s.router.Close()
 	if err := s.store.Close(); err != nil {
 		return fmt.Errorf("close store: %w", err)
 	}
@@ -195,6 +202,7 @@ func (s *Server) keepTime(ctx context.Context) {
 			return
 		case <-second.C:
 		}
+		s.watchStore()
 		for _, l := range s.loops {
 			l.post(l.tick)
 		}

@@ -11,14 +11,15 @@ import (
 
 // join gives the connection its session. One that another connection has is
 // taken over: that one ends first, on its own loop, so that nothing it has sent
-// is handled behind what its successor sends again.
+// is handled behind what its successor sends again. One that has ended leaves
+// first.
 func (c *conn) join(req *router.Connect, ack *packet.Connack) {
 	w := c.loop.worker
-	sub, present, old, reason := w.Connect(req)
+	sub, present, wait, reason := w.Connect(req)
 	switch {
-	case old != nil:
+	case wait != nil:
 		c.await()
-		old.Yield(func() { c.post(func() { c.joinAgain(req, ack) }) })
+		wait(func() { c.post(func() { c.joinAgain(req, ack) }) })
 		return
 	case reason.IsError():
 		c.refuse(reason, errors.New("the session is not to be had: "+reason.String()))

@@ -11,7 +11,9 @@ import (
 type step uint8
 
 const (
-	stepFree step = iota
+	stepFree      step = iota
+	stepHeld           // it is not sent before its identifier is durable
+	stepConfirmed      // its identifier is, and it was not sent
 	stepPuback
 	stepPubrec
 	stepPubcomp
@@ -19,23 +21,29 @@ const (
 
 // slot is one message in flight to the client.
 type slot struct {
-	delivery *Delivery // nil where the session ends with its connection
-	order    uint64    // when it came to its step, relative to the others
-	id       uint16
-	step     step
-	again    bool // the message was not sent again yet over this connection
+	// delivery is there for another member of a shared subscription, or because
+	// it is to be sent; else it is nil.
+	delivery     *Delivery
+	seq, message uint64 // of a delivery that a store has
+	order        uint64 // when it came to its step, relative to the others
+	id           uint16
+	step         step
+	unsent       bool // it was not sent, or not sent again, over this connection
 }
+
+// waiting names the delivery to its store.
+func (f *slot) waiting() Waiting { return Waiting{Seq: f.seq, Message: f.message} }
 
 // inflight is the window of messages that the client has not acknowledged. A
 // packet identifier's slot is found by its low bits, so identifiers that are
 // handed out in sequence never collide until the window wraps around to one
 // that is still in use, which is then passed over.
 type inflight struct {
-	slots []slot // a power of two, or nil while nothing was ever sent
-	used  int
-	again int    // those of used that wait to be sent again
-	next  uint16 // the identifier handed out last
-	order uint64
+	slots  []slot // a power of two, or nil while nothing was ever sent
+	used   int
+	unsent int    // those of used that are to be sent
+	next   uint16 // the identifier handed out last
+	order  uint64
 }
 
 const minSlots = 16
@@ -54,8 +62,9 @@ func (f *inflight) find(id uint16) *slot {
 }
 
 // take assigns an identifier that is not in use [MQTT-2.2.1-4]. The caller has
-// made sure that used is below the largest window.
-func (f *inflight) take(q packet.QoS, d *Delivery) uint16 {
+// made sure that used is below the largest window. The slot stays where it is
+// until the next call.
+func (f *inflight) take(first step) *slot {
 	if f.used*2 >= len(f.slots) {
 		f.grow()
 	}
@@ -65,12 +74,30 @@ func (f *inflight) take(q packet.QoS, d *Delivery) uint16 {
 			f.next = 1
 		}
 		if s := f.at(f.next); s.step == stepFree {
-			f.order++
-			f.used++
-			*s = slot{delivery: d, order: f.order, id: f.next, step: firstStep(q)}
-			return f.next
+			f.occupy(s, f.next, first)
+			return s
 		}
 	}
+}
+
+// restore takes an identifier that was assigned earlier. It is nil if that is in
+// use.
+func (f *inflight) restore(id uint16, at step) *slot {
+	if f.find(id) != nil {
+		return nil
+	}
+	for f.used*2 >= len(f.slots) || f.at(id).step != stepFree {
+		f.grow()
+	}
+	s := f.at(id)
+	f.occupy(s, id, at)
+	return s
+}
+
+func (f *inflight) occupy(s *slot, id uint16, at step) {
+	f.order++
+	f.used++
+	*s = slot{order: f.order, id: id, step: at}
 }
 
 func firstStep(q packet.QoS) step {
@@ -92,19 +119,30 @@ func (f *inflight) grow() {
 	}
 }
 
-// sent counts s in again, which waited to be sent over this connection.
+// wait notes that s is to be sent over this connection, and sent that it was.
+func (f *inflight) wait(s *slot) {
+	s.unsent = true
+	f.unsent++
+}
+
 func (f *inflight) sent(s *slot) {
-	if s.again {
-		s.again = false
-		f.again--
+	if s.unsent {
+		s.unsent = false
+		f.unsent--
 	}
 }
 
 // release begins the second half of an exchange of QoS 2.
 func (f *inflight) release(s *slot) {
 	f.sent(s)
+	f.step(s, stepPubcomp)
+	s.delivery = nil // only the identifier matters from here on [MQTT-4.3.3-6]
+}
+
+// step brings s to another step.
+func (f *inflight) step(s *slot, to step) {
 	f.order++
-	s.order, s.step = f.order, stepPubcomp
+	s.order, s.step = f.order, to
 }
 
 func (f *inflight) free(s *slot) {
@@ -124,14 +162,16 @@ const keptSlots = 1024
 // the order of their PUBRECs, and the messages in the order of their first
 // sending.
 func (f *inflight) resume() (releases, messages []uint16) {
-	f.again = 0
+	f.unsent = 0
 	for _, id := range f.inOrder() {
 		s := f.at(id)
-		if s.again = s.step != stepPubcomp; s.again {
-			f.again++
-			messages = append(messages, id)
-		} else {
+		if s.unsent = s.step != stepPubcomp; !s.unsent {
 			releases = append(releases, id)
+			continue
+		}
+		f.unsent++
+		if s.step >= stepPuback { // it was sent before
+			messages = append(messages, id)
 		}
 	}
 	return releases, messages

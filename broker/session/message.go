@@ -10,6 +10,9 @@ import (
 // that is retained, queued or in flight to a session that may resume. It is
 // immutable, and shared by all who wait for it.
 type Message struct {
+	// ID names the message in a store; 0 while it is in none. It is set before
+	// the message is shared.
+	ID      uint64
 	Topic   string
 	Payload []byte
 	// Properties of the PUBLISH that are forwarded. Topic alias, subscription

@@ -28,8 +28,9 @@ type Limits struct {
 // Session is the state that the server keeps of one client [MQTT-4.1.0-1]. Its
 // zero value is a new session.
 type Session struct {
-	// Durable says that the session outlives its connection: its session expiry
-	// interval is above zero, or it is an MQTT 3 session that is not clean.
+	// Durable says that a store has the session, with the messages of QoS 1 and 2
+	// that wait for it: its session expiry interval was above zero when it began,
+	// or it is an MQTT 3 session that is not clean.
 	Durable bool
 	// Expiry is how long the session lasts after its connection ended.
 	Expiry time.Duration
@@ -40,9 +41,8 @@ type Session struct {
 
 	subscriptions subscriptions
 	out           inflight
-	releases      []uint16 // PUBRELs of an earlier connection, to be sent again
-	again         []uint16 // messages in flight since then, to be sent again
 	queue         queue
+	stored        *stored // nil while it has nothing of the kind
 	received      *idSet
 	seq           uint64
 }
@@ -82,7 +82,7 @@ func (s *Session) Unsubscribe(filter string) (existed bool) {
 // Ready reports whether a message can be sent at once: the window has room, and
 // nothing that came earlier waits.
 func (s *Session) Ready() bool {
-	return s.queue.len() == 0 && len(s.releases)+len(s.again) == 0 && s.out.used < s.Window
+	return s.queue.len() == 0 && s.out.used < s.Window && (s.stored == nil || s.stored.passed())
 }
 
 // Overtakes reports whether a message of QoS 0 that is sent at once overtakes
@@ -90,9 +90,21 @@ func (s *Session) Ready() bool {
 func (s *Session) Overtakes() bool { return s.queue.qos0 > 0 }
 
 // Send takes a packet identifier for a message of QoS 1 or 2 that is sent now;
-// Ready has said yes. d is kept until the exchange is complete, and may be nil
-// where the session is not durable and d not of a shared subscription.
-func (s *Session) Send(q packet.QoS, d *Delivery) (id uint16) { return s.out.take(q, d) }
+// Ready has said yes. Of a durable session only those of QoS 1 are: see Hold. d
+// may be nil where the session is not durable and d not of a shared
+// subscription.
+func (s *Session) Send(q packet.QoS, d *Delivery) (id uint16) {
+	f := s.out.take(firstStep(q))
+	switch {
+	case d == nil:
+	case s.Durable:
+		f.seq, f.message = d.Seq, d.ID
+		s.note(d)
+	case d.Shared != "":
+		f.delivery = d // another member may have to take over
+	}
+	return f.id
+}
 
 // Enqueued says what became of a message that was to wait.
 type Enqueued int
@@ -107,7 +119,7 @@ const (
 // Enqueue lets d wait for room. With DroppedOldest, dropped was called for each
 // one that had to go. Nothing goes for a message of QoS 0, nor for one that is
 // too large for an empty queue.
-func (s *Session) Enqueue(d *Delivery, dropped func(*Delivery)) Enqueued {
+func (s *Session) Enqueue(d *Delivery, dropped func(Waiting)) Enqueued {
 	result := Queued
 	makesRoom := s.Limits.DropOldest && d.QoS > packet.QoS0 &&
 		(s.Limits.QueuedBytes == 0 || d.Size() <= s.Limits.QueuedBytes)
@@ -115,27 +127,43 @@ func (s *Session) Enqueue(d *Delivery, dropped func(*Delivery)) Enqueued {
 		if !makesRoom {
 			return QueueFull
 		}
-		dropped(s.queue.pop())
+		dropped(s.oldest())
 		result = DroppedOldest
 	}
-	s.queue.push(d)
+	s.Replay(d)
 	return result
 }
 
-// Crowded reports whether the queue is filled by more than a quarter.
-func (s *Session) Crowded() bool {
-	l := s.Limits
-	return l.QueuedMessages > 0 && s.queue.len() > l.QueuedMessages/4 ||
-		l.QueuedBytes > 0 && s.queue.bytes > l.QueuedBytes/4
+// oldest takes out what waits longest.
+func (s *Session) oldest() Waiting {
+	if s.queue.len() > 0 {
+		return s.queue.pop().Waiting()
+	}
+	return s.stored.ledger.pop()
 }
 
 // Replay lets d wait whatever the limits say: it was asked for.
-func (s *Session) Replay(d *Delivery) { s.queue.push(d) }
+func (s *Session) Replay(d *Delivery) {
+	if d.Seq != 0 && s.listed(d) {
+		s.stored.ledger.push(d.Waiting())
+		return
+	}
+	s.queue.push(d)
+}
+
+// Crowded reports whether what waits fills a quarter of the room for it.
+func (s *Session) Crowded() bool {
+	l := s.Limits
+	messages, bytes := s.Queue()
+	return l.QueuedMessages > 0 && messages > l.QueuedMessages/4 ||
+		l.QueuedBytes > 0 && bytes > l.QueuedBytes/4
+}
 
 func (s *Session) full(d *Delivery) bool {
 	l := s.Limits
-	return l.QueuedMessages > 0 && s.queue.len() >= l.QueuedMessages ||
-		l.QueuedBytes > 0 && s.queue.bytes+d.Size() > l.QueuedBytes
+	messages, bytes := s.Queue()
+	return l.QueuedMessages > 0 && messages >= l.QueuedMessages ||
+		l.QueuedBytes > 0 && bytes+d.Size() > l.QueuedBytes
 }
 
 // Outgoing is a packet that is to be sent to the client now.
@@ -145,69 +173,43 @@ type Outgoing struct {
 	Delivery *Delivery
 	ID       uint16 // 0 at QoS 0
 	Dup      bool   // it was sent before, over an earlier connection
+	// Held: it is not to be sent yet, but its identifier to be made durable. Next
+	// returns it again after Confirm.
+	Held bool
 }
 
 // Next returns what is to be sent as soon as there is room: first what was in
-// flight when the session was resumed, then what waits longest in the queue.
-// ok is false if there is nothing, or the window has no room for it
-// [MQTT-3.3.4-9]. PUBRELs need no room [MQTT-3.3.4-10]. A delivery of QoS 1 or 2
-// is in flight from then on.
+// flight when the session was resumed, then what waits longest. ok is false if
+// there is nothing, or the window has no room for it [MQTT-3.3.4-9], or it has to
+// be read first: see Missing. PUBRELs need no room [MQTT-3.3.4-10]. A delivery of
+// QoS 1 or 2 is in flight from then on.
 func (s *Session) Next() (o Outgoing, ok bool) {
-	for len(s.releases) > 0 {
-		id := s.releases[0]
-		s.releases = behindFirst(s.releases)
-		if s.Released(id) {
-			return Outgoing{ID: id}, true
-		}
-	}
-	for len(s.again) > 0 {
-		f := s.out.find(s.again[0])
-		switch {
-		case f == nil || !f.again: // acknowledged although it was not sent again
-			s.again = behindFirst(s.again)
-		case s.out.used-s.out.again >= s.Window:
-			return Outgoing{}, false
-		default:
-			s.out.sent(f)
-			s.again = behindFirst(s.again)
-			return Outgoing{Delivery: f.delivery, ID: f.id, Dup: true}, true
+	if s.stored != nil {
+		if o, ok, blocked := s.nextUnsent(); ok || blocked {
+			return o, ok
 		}
 	}
 	if s.queue.len() == 0 || s.out.used >= s.Window {
 		return Outgoing{}, false
 	}
 	d := s.queue.pop()
-	if d.QoS == packet.QoS0 {
+	switch {
+	case d.QoS == packet.QoS0:
 		return Outgoing{Delivery: d}, true
+	case d.QoS == packet.QoS2 && s.Durable:
+		return Outgoing{Delivery: d, ID: s.Hold(d), Held: true}, true
+	default:
+		return Outgoing{Delivery: d, ID: s.Send(d.QoS, d)}, true
 	}
-	return Outgoing{Delivery: d, ID: s.out.take(d.QoS, s.keep(d))}, true
-}
-
-// behindFirst returns the rest of a list, and lets go of one that is empty.
-func behindFirst(ids []uint16) []uint16 {
-	if len(ids) == 1 {
-		return nil
-	}
-	return ids[1:]
-}
-
-// keep is what remains of a delivery while it is in flight: all of it where the
-// session may be resumed, or another member of a shared subscription may have to
-// take over.
-func (s *Session) keep(d *Delivery) *Delivery {
-	if s.Durable || d.Shared != "" {
-		return d
-	}
-	return nil
 }
 
 // Abandoned returns the deliveries of shared subscriptions that other members
-// can have when the session ends: those at QoS 1 that were sent and not
-// acknowledged, and those that wait. One at QoS 2 that was sent is nobody else's
-// [MQTT-4.8.2-5].
+// can have when a session ends that is not durable: those at QoS 1 that were sent
+// and not acknowledged, and those that wait. One at QoS 2 that was sent is nobody
+// else's [MQTT-4.8.2-5].
 func (s *Session) Abandoned() (sent, waiting []*Delivery) {
 	for _, id := range s.out.inOrder() {
-		if f := s.out.at(id); f.step == stepPuback && f.delivery != nil && f.delivery.Shared != "" {
+		if f := s.out.at(id); f.step == stepPuback && f.delivery != nil {
 			sent = append(sent, f.delivery)
 		}
 	}
@@ -220,21 +222,21 @@ func (s *Session) Abandoned() (sent, waiting []*Delivery) {
 }
 
 // Acknowledge takes a PUBACK, PUBREC or PUBCOMP of the client. known is false
-// where the identifier is not in that step of an exchange. done is the delivery
-// that is complete now, nil where none is or where its body was not kept.
-func (s *Session) Acknowledge(t packet.Type, id uint16, reason packet.ReasonCode) (done *Delivery, known bool) {
+// where the identifier is not in that step of an exchange. at names the delivery
+// to its store, if one has it; it is complete unless t is a PUBREC without an
+// error.
+func (s *Session) Acknowledge(t packet.Type, id uint16, reason packet.ReasonCode) (at Waiting, known bool) {
 	f := s.out.find(id)
 	if f == nil || f.step != expects(t) {
-		return nil, false
+		return Waiting{}, false
 	}
+	at = f.waiting()
 	if t == packet.TypePubrec && !reason.IsError() {
-		// Only the identifier matters from here on [MQTT-4.3.3-6].
 		s.out.release(f)
-		return nil, true
+	} else {
+		s.out.free(f)
 	}
-	done = f.delivery
-	s.out.free(f)
-	return done, true
+	return at, true
 }
 
 func expects(t packet.Type) step {
@@ -257,25 +259,12 @@ func (s *Session) Released(id uint16) bool {
 	return f != nil && f.step == stepPubcomp
 }
 
-// Resume has Next return what an earlier connection left in flight: PUBRELs in
-// the order of their PUBRECs, then messages in the order of their first sending
-// [MQTT-4.4.0-1], [MQTT-4.6.0-1]. The window of the new connection bounds that
-// too.
-func (s *Session) Resume() { s.releases, s.again = s.out.resume() }
-
 // Discard frees an identifier without an acknowledgement: its message expired or
 // cannot be sent to this client.
 func (s *Session) Discard(id uint16) {
 	if f := s.out.find(id); f != nil {
 		s.out.free(f)
 	}
-}
-
-// Restore puts a delivery back that a store had kept, in the state it was in.
-// Deliveries come in the order of their sequence numbers.
-func (s *Session) Restore(d *Delivery) {
-	s.seq = max(s.seq, d.Seq)
-	s.queue.push(d)
 }
 
 // NextSeq numbers a delivery for the store.
@@ -288,11 +277,11 @@ func (s *Session) NextSeq() uint64 {
 // message is new. A repeat is acknowledged and not delivered again
 // [MQTT-4.3.3-10].
 func (s *Session) Receive(id uint16) (isNew bool) {
+	if s.Receiving(id) {
+		return false
+	}
 	if s.received == nil {
 		s.received = new(idSet)
-	}
-	if s.received.has(id) {
-		return false
 	}
 	s.received.add(id)
 	return true
@@ -301,12 +290,16 @@ func (s *Session) Receive(id uint16) (isNew bool) {
 // Release takes a PUBREL and reports whether its identifier was known
 // [MQTT-4.3.3-12].
 func (s *Session) Release(id uint16) (known bool) {
-	if s.received == nil || !s.received.has(id) {
+	if !s.Receiving(id) {
 		return false
 	}
 	s.received.remove(id)
 	return true
 }
+
+// Receiving reports whether a QoS 2 message with the identifier was received and
+// not released yet.
+func (s *Session) Receiving(id uint16) bool { return s.received != nil && s.received.has(id) }
 
 // Received returns the number of QoS 2 messages that the client has not
 // released yet, which its Receive Maximum quota counts.
@@ -327,5 +320,13 @@ func (s *Session) EachReceived(yield func(id uint16) bool) {
 // Inflight returns the number of messages that the client has not acknowledged.
 func (s *Session) Inflight() int { return s.out.used }
 
-// Queue returns the number of deliveries that wait, and their bytes.
-func (s *Session) Queue() (messages, bytes int) { return s.queue.len(), s.queue.bytes }
+// Queue returns the number of deliveries that wait, in memory or not, and their
+// bytes.
+func (s *Session) Queue() (messages, bytes int) {
+	messages, bytes = s.queue.len(), s.queue.bytes
+	if s.stored != nil {
+		messages += s.stored.ledger.len()
+		bytes += s.stored.ledger.bytes
+	}
+	return messages, bytes
+}

@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -13,12 +14,87 @@ func named(name string, q packet.QoS) *Delivery {
 	return &Delivery{Message: &Message{Topic: name, QoS: q}, QoS: q}
 }
 
-func durable(window int) *Session { return &Session{Durable: true, Window: window} }
+// shelf is a session with the store that it needs if it is durable.
+type shelf struct {
+	*Session
+	bodies map[uint64]*Delivery
+	lost   []uint64
+}
+
+func shelved(s *Session) *shelf { return &shelf{Session: s, bodies: map[uint64]*Delivery{}} }
+
+func durable(window int) *shelf { return shelved(&Session{Durable: true, Window: window}) }
+
+// number stores d, if the session does.
+func (x *shelf) number(d *Delivery) *Delivery {
+	if x.Durable && d.QoS > packet.QoS0 {
+		d.Seq = x.NextSeq()
+		x.bodies[d.Seq] = d
+	}
+	return d
+}
+
+// Enqueue is that of the session, with d stored.
+func (x *shelf) Enqueue(d *Delivery, dropped func(Waiting)) Enqueued {
+	return x.Session.Enqueue(x.number(d), dropped)
+}
+
+// Send is that of the session, with d stored, and confirmed where it is held.
+func (x *shelf) Send(q packet.QoS, d *Delivery) (id uint16) {
+	if d == nil || q < packet.QoS2 || !x.Durable {
+		if d != nil {
+			x.number(d)
+		}
+		return x.Session.Send(q, d)
+	}
+	id = x.Hold(x.number(d))
+	x.Confirm(id, d.Seq)
+	x.Next()
+	return id
+}
+
+// read reads a page of at most some deliveries, if there is a reason to.
+func (x *shelf) read(most int) bool {
+	from, ok := x.Missing()
+	if !ok {
+		return false
+	}
+	p := x.page(from, x.LastSeq(), most)
+	if !x.Take(p, nil) {
+		x.Take(p, func(w Waiting) { x.lost = append(x.lost, w.Seq) })
+	}
+	return true
+}
+
+func (x *shelf) page(from, to uint64, most int) *Page {
+	p := &Page{From: from, To: to}
+	for _, seq := range slices.Sorted(maps.Keys(x.bodies)) {
+		if seq >= from && len(p.Deliveries) < most {
+			p.Deliveries = append(p.Deliveries, x.bodies[seq])
+		}
+	}
+	return p
+}
+
+// advance is Next of a session whose store answers at once.
+func (x *shelf) advance() (Outgoing, bool) {
+	for {
+		o, ok := x.Next()
+		switch {
+		case o.Held:
+			x.Confirm(o.ID, o.Delivery.Seq)
+		case ok:
+			return o, true
+		case !x.read(3):
+			return o, false
+		}
+	}
+}
 
 // next takes one delivery off the queue, which has to be there.
-func next(t *testing.T, s *Session) Outgoing {
+func next(t *testing.T, s *shelf) Outgoing {
 	t.Helper()
-	o, ok := s.Next()
+	o, ok := s.advance()
 	if !ok {
 		t.Fatal("nothing is to be sent")
 	}
@@ -26,9 +102,9 @@ func next(t *testing.T, s *Session) Outgoing {
 }
 
 // drain takes all that may be sent, as "topic:id", with "dup" or "pubrel".
-func drain(s *Session) (sent []string) {
+func drain(s *shelf) (sent []string) {
 	for {
-		o, ok := s.Next()
+		o, ok := s.advance()
 		switch {
 		case !ok:
 			return sent
@@ -40,6 +116,12 @@ func drain(s *Session) (sent []string) {
 			sent = append(sent, fmt.Sprintf("%s:%d", o.Delivery.Topic, o.ID))
 		}
 	}
+}
+
+// again is what happens to a session whose client comes back.
+func (x *shelf) again() {
+	x.Park()
+	x.Resume()
 }
 
 func wantSent(t *testing.T, got []string, want ...string) {
@@ -77,9 +159,10 @@ func TestAcknowledge(t *testing.T) {
 			s, d := durable(10), named("a", tc.qos)
 			id := s.Send(tc.qos, d)
 			for i, a := range tc.acks {
-				done, known := s.Acknowledge(a.typ, id, a.reason)
-				if known != a.known || (done == d) != a.done {
-					t.Fatalf("step %d: done %v, known %t", i, done, known)
+				before := s.Inflight()
+				at, known := s.Acknowledge(a.typ, id, a.reason)
+				if known != a.known || (at.Seq == d.Seq) != a.known || (s.Inflight() < before) != a.done {
+					t.Fatalf("step %d: %+v, known %t, %d in flight", i, at, known, s.Inflight())
 				}
 			}
 			if s.Inflight() != tc.left {
@@ -211,7 +294,7 @@ func TestResumeRepeatsInOrder(t *testing.T) { // [MQTT-4.4.0-1], [MQTT-4.6.0-1]
 	s.Acknowledge(packet.TypePubrec, 2, 0)
 	s.Acknowledge(packet.TypePuback, 4, 0)
 	s.Enqueue(named("g", packet.QoS1), nil)
-	s.Resume()
+	s.again()
 	if s.Ready() {
 		t.Error("ready before everything was sent again")
 	}
@@ -225,7 +308,7 @@ func TestResumeAfterIdentifiersWrapped(t *testing.T) {
 		s.Enqueue(named(name, packet.QoS1), nil)
 	}
 	wantSent(t, drain(s), "a:65534", "b:65535", "c:1", "d:2")
-	s.Resume()
+	s.again()
 	wantSent(t, drain(s), "a:65534 dup", "b:65535 dup", "c:1 dup", "d:2 dup")
 }
 
@@ -237,7 +320,7 @@ func TestResumeKeepsToASmallerWindow(t *testing.T) { // [MQTT-3.3.4-9]
 	drain(s)
 	s.Acknowledge(packet.TypePubrec, 2, 0)
 	s.Window = 1
-	s.Resume()
+	s.again()
 	wantSent(t, drain(s), "pubrel:2") // which needs no room [MQTT-3.3.4-10], but takes it
 	s.Acknowledge(packet.TypePubcomp, 2, 0)
 	wantSent(t, drain(s), "a:1 dup")
@@ -245,7 +328,7 @@ func TestResumeKeepsToASmallerWindow(t *testing.T) { // [MQTT-3.3.4-9]
 	wantSent(t, drain(s))
 	s.Acknowledge(packet.TypePuback, 1, 0)
 	wantSent(t, drain(s), "d:4 dup")
-	s.Resume() // the connection ended again
+	s.again() // the connection ended again
 	wantSent(t, drain(s), "d:4 dup")
 }
 
@@ -253,27 +336,42 @@ func TestResumePassesOverWhatWasAcknowledgedEarly(t *testing.T) {
 	s := durable(2)
 	s.Send(packet.QoS1, named("a", packet.QoS1))
 	s.Send(packet.QoS1, named("b", packet.QoS1))
-	s.Resume()
+	s.again()
 	s.Acknowledge(packet.TypePuback, 1, 0)
 	wantSent(t, drain(s), "b:2 dup")
 }
 
 func TestAbandonedIsWhatOthersCanHave(t *testing.T) { // [MQTT-4.8.2-5]
-	for _, durable := range []bool{false, true} {
-		s := &Session{Durable: durable, Window: 4}
-		for i, q := range []packet.QoS{1, 2, 1, 1, 2, 1, 1} {
-			d := named(string('a'+rune(i)), q)
-			if d.Topic != "c" && d.Topic != "f" {
-				d.Shared = "$share/g/+"
-			}
-			s.Enqueue(d, nil)
+	s := shelved(&Session{Window: 4})
+	fillShared(s)
+	wantSent(t, drain(s), "a:1", "b:2", "c:3", "d:4")
+	s.Acknowledge(packet.TypePuback, 1, 0)
+	sent, waiting := s.Abandoned()
+	if got := topics(sent) + "," + topics(waiting); got != "d,eg" {
+		t.Errorf("abandoned %s", got)
+	}
+}
+
+// fillShared lets messages a to g wait, all but c and f of a shared subscription.
+func fillShared(s *shelf) {
+	for i, q := range []packet.QoS{1, 2, 1, 1, 2, 1, 1} {
+		d := named(string('a'+rune(i)), q)
+		if d.Topic != "c" && d.Topic != "f" {
+			d.Shared = "$share/g/+"
 		}
-		wantSent(t, drain(s), "a:1", "b:2", "c:3", "d:4")
-		s.Acknowledge(packet.TypePuback, 1, 0)
-		sent, waiting := s.Abandoned()
-		if got := topics(sent) + "," + topics(waiting); got != "d,eg" {
-			t.Errorf("durable %t: abandoned %s", durable, got)
-		}
+		s.Enqueue(d, nil)
+	}
+}
+
+func TestDeliveredIsNobodyElses(t *testing.T) { // [MQTT-4.8.2-5]
+	s := durable(5)
+	if fillShared(s); !s.Shares() {
+		t.Error("nothing is of a shared subscription")
+	}
+	wantSent(t, drain(s), "a:1", "b:2", "c:3", "d:4", "e:5")
+	s.Acknowledge(packet.TypePubrec, 2, 0)
+	if got := fmt.Sprint(s.Delivered()); got != "map[2:true 5:true]" {
+		t.Errorf("delivered %s", got)
 	}
 }
 
@@ -284,15 +382,15 @@ func topics(all []*Delivery) (names string) {
 	return names
 }
 
-func TestBodiesAreKeptOnlyByDurableSessions(t *testing.T) {
+func TestBodiesOfWhatIsInFlightAreNotKept(t *testing.T) {
 	for _, durable := range []bool{false, true} {
-		s := &Session{Durable: durable, Window: 10}
-		d := named("a", packet.QoS1)
-		s.Enqueue(d, nil)
-		o := next(t, s)
-		done, known := s.Acknowledge(packet.TypePuback, o.ID, 0)
-		if !known || (done == d) != durable {
-			t.Errorf("durable %t: done %v, known %t", durable, done, known)
+		s := shelved(&Session{Durable: durable, Window: 10})
+		for _, q := range []packet.QoS{packet.QoS1, packet.QoS2} {
+			s.Enqueue(named("a", q), nil)
+			o := next(t, s)
+			if f := s.out.find(o.ID); f == nil || f.delivery != nil || (f.seq == o.Delivery.Seq && f.seq != 0) != durable {
+				t.Errorf("durable %t, QoS %d: %+v", durable, q, f)
+			}
 		}
 	}
 }
@@ -334,7 +432,7 @@ func TestEnqueue(t *testing.T) {
 			s.Enqueue(named("b", packet.QoS1), nil)
 			s.Limits = tc.limits
 			dropped := 0
-			result := s.Enqueue(tc.d, func(*Delivery) { dropped++ })
+			result := s.Enqueue(tc.d, func(Waiting) { dropped++ })
 			if result != tc.result || (dropped > 0) != (result == DroppedOldest) {
 				t.Errorf("result %v with %d dropped, want %v", result, dropped, tc.result)
 			}
@@ -410,17 +508,5 @@ func TestSubscriptions(t *testing.T) {
 	}
 	if !s.Unsubscribe("a") || s.Subscription("a") != nil {
 		t.Error("the subscription stays")
-	}
-}
-
-func TestSequenceGoesOnAfterRestore(t *testing.T) {
-	s := durable(10)
-	for _, seq := range []uint64{3, 9} {
-		d := named("a", packet.QoS1)
-		d.Seq = seq
-		s.Restore(d)
-	}
-	if got := s.NextSeq(); got != 10 {
-		t.Errorf("next is %d, want 10", got)
 	}
 }

@@ -1,10 +1,12 @@
 // Package store says what outlives a broker process, and to whom it is
 // entrusted. An engine hands batches of changes to a Store and acknowledges
 // control packets as they complete; at start it loads what an earlier process
-// left.
+// left. Bodies of messages stay in the Store: the engine keeps a few bytes for
+// each one that waits, and reads it when its client can take it.
 package store
 
 import (
+	"errors"
 	"time"
 
 	"github.com/godwit-mqtt/godwit/broker/packet"
@@ -14,33 +16,78 @@ import (
 // Store keeps durable sessions, what waits for them, and retained messages. All
 // methods may be called from any goroutine.
 type Store interface {
-	// Load tells l all that is stored: each session, followed by its
-	// deliveries in ascending order of Seq, and each retained message. It is
+	// Load tells l all that is stored, in the order of Loader's methods. It is
 	// called once, before the first Commit, and ends at the first error of l. A
-	// record that cannot be read may be left out.
+	// record that cannot be read is left out; see Health.
 	Load(l Loader) error
 
+	// NextID returns a number that was never returned before, by this store or
+	// an earlier one over the same place: it names a session or a message.
+	NextID() uint64
+
 	// Commit applies all of b or nothing, and returns without waiting. done is
-	// called once, from any goroutine, when b and all before it are durable or b
-	// has failed; nil says that nobody waits, and that a power cut may take the
-	// change back until a later one is reported. Batches take effect, and are
-	// reported, in the order of the calls; one that is empty waits for those
-	// before. The store may keep what b points to, but not b itself.
+	// called once, from any goroutine, when b and all before it are durable, or
+	// with an error when they never will be by this store. nil says that nobody
+	// waits, and that a power cut may take the change back until a later one is
+	// reported. Batches take effect, and are reported, in the order of the calls;
+	// one that is empty waits for those before. The store may keep what b points
+	// to, but not b itself.
+	//
+	// While the disk is full a batch waits for space and is not reported.
 	Commit(b *Batch, done func(error))
 
-	// Close waits for the commits under way and releases the store.
+	// Deliveries reads what waits for a session, in ascending order of Seq and
+	// not below from: at most count, and no more once they have the given bytes.
+	// Numbers that are not stored are passed over. It sees what was committed by
+	// calls before it, durable or not. It waits for the disk.
+	Deliveries(session, from uint64, count, bytes int) ([]*session.Delivery, error)
+
+	// Retained reads the retained messages of topics, nil for one that has none;
+	// their ID says nothing. It sees what was committed by calls before it, durable
+	// or not, and waits for the disk.
+	Retained(topics []string) ([]*session.Message, error)
+
+	// Health returns how the store is. It does not wait.
+	Health() Health
+
+	// Close waits for the commits under way, unless the disk is full or has
+	// failed, and releases the store.
 	Close() error
 }
 
-// Loader receives what Store.Load finds.
+// Health of a Store.
+type Health struct {
+	// Err is why nothing new can be made durable at the moment: the disk is full
+	// or nearly so, or has failed. It is nil where all is well. While it is not,
+	// the engine had better add no message and begin no session; what takes away
+	// may still be committed, and gives space back.
+	Err error
+	// Damaged is the number of records that Load has left out; a session with
+	// all that is kept of it counts as one.
+	Damaged int
+	// Disk is the space that the store takes, in bytes; 0 where it has none.
+	Disk int64
+}
+
+// ErrClosed is what commits get after Close.
+var ErrClosed = errors.New("the store is closed")
+
+// Loader receives what Store.Load finds: first all sessions, then for each of
+// them, in any order of sessions, its identifiers, what was sent and what waits,
+// both in ascending order of Seq, and at last the retained messages.
 type Loader interface {
 	LoadSession(Session) error
-	LoadDelivery(clientID string, d *session.Delivery) error
-	LoadRetained(*session.Message) error
+	LoadReceived(session uint64, id uint16) error
+	LoadSent(Sent) error
+	LoadWaiting(session uint64, w session.Waiting) error
+	LoadRetained(Retained) error
 }
 
 // Session is a durable session without its messages.
 type Session struct {
+	// ID names the session in all other records. A client that begins anew has a
+	// session with another one.
+	ID       uint64
 	ClientID string
 	// Username of the owner, empty if Anonymous.
 	Username  string
@@ -51,29 +98,37 @@ type Session struct {
 	// after a crash.
 	Disconnected  time.Time
 	Subscriptions []session.Subscription
-	// Received are the identifiers of QoS 2 messages not released yet.
-	Received []uint16
-	// Will that waits for its delay to pass, nil if there is none.
+	// Will that is published unless the client is back in time, nil if there is
+	// none.
 	Will *Will
 }
 
-// Will is a will message that is published at a time unless the client is back
-// by then.
+// Will is the will message of a connection that stands or has ended.
 type Will struct {
 	Message *session.Message
-	At      time.Time
+	// At is when it is published unless the client is back by then. It is zero
+	// while the connection stands.
+	At time.Time
+	// Delay from the end of the connection.
+	Delay time.Duration
 }
 
 // Batch is a set of changes that take effect together. Its zero value is empty.
+// Changes of a session that is not stored are passed over.
 type Batch struct {
-	// Sessions are created or replaced; their deliveries stay.
+	// Ended sessions are removed with all that is kept of them. They are applied
+	// first.
+	Ended []uint64
+	// Sessions are created or replaced; what else is kept of them stays.
 	Sessions []Session
-	// Ended sessions are removed with all that waits for them. They are applied
-	// before Sessions.
-	Ended []string
-	// Deliveries are added.
+	// Deliveries are added, each Seq of a session once. Those of one message stand
+	// together, and the message, which has an ID, is stored once. In a later batch
+	// it may come to others.
 	Deliveries []Delivery
-	// Done deliveries are removed; one that is not known is passed over.
+	// Sent are QoS 2 deliveries that have a packet identifier from now on, or
+	// come to the next step with it. They are applied after Deliveries.
+	Sent []Sent
+	// Done deliveries are removed; one that is not stored is passed over.
 	Done []Done
 	// Retained messages replace the one of their topic; an empty payload only
 	// removes it [MQTT-3.3.1-6].
@@ -84,25 +139,44 @@ type Batch struct {
 
 // Delivery is a message that waits for a session.
 type Delivery struct {
-	ClientID string
+	Session uint64
 	*session.Delivery
 }
 
-// Done names a delivery that is complete.
+// Sent is the exchange of a delivery of QoS 2 that has begun, with the ID of its
+// message; that is 0 where Load tells of one that is Released.
+type Sent struct {
+	Session, Seq, Message uint64
+	// ID is the packet identifier.
+	ID uint16
+	// Released: PUBREC was received, and only the identifier matters from here
+	// on [MQTT-4.3.3-6]. The message is not kept any more.
+	Released bool
+}
+
+// Done names a delivery that is complete, with the ID of its message, which does
+// not matter where a Sent was Released.
 type Done struct {
-	ClientID string
-	Seq      uint64
+	Session, Seq, Message uint64
 }
 
 // Identifier names the packet identifier of a QoS 2 message that a client sent.
 type Identifier struct {
-	ClientID string
-	ID       uint16
+	Session uint64
+	ID      uint16
+}
+
+// Retained is a retained message without its body.
+type Retained struct {
+	Topic string
+	// Size is what it counts against limits, in bytes; see session.Message.Size.
+	Size    int
+	Expires time.Time
 }
 
 // Empty reports whether b holds no change.
 func (b *Batch) Empty() bool {
-	return len(b.Sessions)+len(b.Ended)+len(b.Deliveries)+len(b.Done)+
+	return len(b.Ended)+len(b.Sessions)+len(b.Deliveries)+len(b.Sent)+len(b.Done)+
 		len(b.Retained)+len(b.Received)+len(b.Released) == 0
 }
 
@@ -112,8 +186,8 @@ func (b *Batch) Reset() {
 	clear(b.Deliveries)
 	clear(b.Retained)
 	*b = Batch{
-		Sessions: b.Sessions[:0], Ended: b.Ended[:0], Deliveries: b.Deliveries[:0], Done: b.Done[:0],
-		Retained: b.Retained[:0], Received: b.Received[:0], Released: b.Released[:0],
+		Ended: b.Ended[:0], Sessions: b.Sessions[:0], Deliveries: b.Deliveries[:0], Sent: b.Sent[:0],
+		Done: b.Done[:0], Retained: b.Retained[:0], Received: b.Received[:0], Released: b.Released[:0],
 	}
 }
 

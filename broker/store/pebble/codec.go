@@ -23,72 +23,124 @@ func appendMessage(dst []byte, m *session.Message) []byte {
 	return p.Append(dst, packet.V5)
 }
 
-// decodeMessage copies what it needs of b.
-func decodeMessage(b []byte) (*session.Message, error) {
+// parseMessage decodes a message without copying: p aliases b.
+func parseMessage(b []byte, p *packet.Publish) (expires time.Time, err error) {
 	d := decoder{b: b}
-	expires := d.time()
+	expires = d.time()
 	h, n, err := packet.ParseHeader(d.b)
 	if d.failed || err != nil || n == 0 || h.Type != packet.TypePublish || n+h.Length != len(d.b) {
-		return nil, errCorrupt
+		return expires, errCorrupt
 	}
-	var p packet.Publish
 	if err := p.Decode(packet.V5, h.Flags, d.b[n:]); err != nil {
-		return nil, errCorrupt
+		return expires, errCorrupt
+	}
+	return expires, nil
+}
+
+// decodeMessage copies what it needs of b.
+func decodeMessage(b []byte, id uint64) (*session.Message, error) {
+	var p packet.Publish
+	expires, err := parseMessage(b, &p)
+	if err != nil {
+		return nil, err
 	}
 	m := session.NewMessage(&p, time.Time{})
-	m.Expires = expires
+	m.ID, m.Expires = id, expires
 	return m, nil
 }
 
-// The ways in which a delivery has its message.
+// The first byte of a delivery: its QoS, and
 const (
-	inline  = 0
-	byID    = 1
-	flagSet = 1
+	maskQoS    = 3
+	flagRetain = 1 << 2
+	flagOwnKey = 1 << 3 // the message has a key of its own, and does not follow
+	maskAll    = maskQoS | flagRetain | flagOwnKey
 )
 
-// appendDelivery encodes a delivery. id names its message, 0 if that follows.
-func appendDelivery(dst []byte, d *session.Delivery, id uint64) []byte {
-	form := byte(inline)
-	if id != 0 {
-		form = byID
+// appendDelivery encodes a delivery, and its message unless that has a key of
+// its own.
+func appendDelivery(dst []byte, d *session.Delivery, ownKey bool) []byte {
+	flags := byte(d.QoS)
+	if d.Retain {
+		flags |= flagRetain
 	}
-	dst = append(dst, form, byte(d.QoS), flag(d.Retain))
+	if ownKey {
+		flags |= flagOwnKey
+	}
+	w := d.Waiting()
+	dst = append(dst, flags)
+	dst = binary.AppendUvarint(dst, w.Message)
+	dst = binary.AppendUvarint(dst, uint64(w.Size))
+	dst = binary.AppendUvarint(dst, uint64(w.Expires))
 	dst = binary.AppendUvarint(dst, uint64(len(d.IDs)))
 	for _, sub := range d.IDs {
 		dst = binary.AppendUvarint(dst, uint64(sub))
 	}
 	dst = appendString(dst, d.Shared)
-	if id != 0 {
-		return binary.BigEndian.AppendUint64(dst, id)
+	if ownKey {
+		return dst
 	}
 	return appendMessage(dst, d.Message)
 }
 
-// decodeDelivery decodes all but the message where id is not 0.
-func decodeDelivery(b []byte) (d *session.Delivery, id uint64, err error) {
+// waiting decodes the front of a delivery.
+func (d *decoder) waiting(seq uint64) (w session.Waiting, flags byte) {
+	flags = d.byte()
+	if flags&^maskAll != 0 || flags&maskQoS > byte(packet.QoS2) {
+		d.failed = true
+	}
+	return session.Waiting{
+		Seq: seq, Message: d.uvarint(), Size: uint32(d.uvarint()), Expires: uint32(d.uvarint()),
+	}, flags
+}
+
+// decodeWaiting decodes what is to be known of a delivery without its body, and
+// whether its message has a key of its own.
+func decodeWaiting(b []byte, seq uint64) (w session.Waiting, ownKey bool, err error) {
+	d := decoder{b: b}
+	w, flags := d.waiting(seq)
+	if d.failed {
+		return w, false, errCorrupt
+	}
+	return w, flags&flagOwnKey != 0, nil
+}
+
+// decodeDelivery decodes a delivery. Message is nil where it has a key of its
+// own.
+func decodeDelivery(b []byte, seq uint64) (d *session.Delivery, message uint64, err error) {
 	r := decoder{b: b}
-	form := r.byte()
-	d = &session.Delivery{QoS: r.qos(), Retain: r.byte() == flagSet}
+	w, flags := r.waiting(seq)
+	d = &session.Delivery{QoS: packet.QoS(flags & maskQoS), Retain: flags&flagRetain != 0, Seq: seq}
 	for n := r.uvarint(); n > 0 && !r.failed; n-- {
 		d.IDs = append(d.IDs, uint32(r.uvarint()))
 	}
 	d.Shared = r.string()
-	if form == byID {
-		id = r.uint64()
-	}
-	if r.failed || form == byID && id == 0 {
+	if r.failed {
 		return nil, 0, errCorrupt
 	}
-	if form == inline {
-		d.Message, err = decodeMessage(r.b)
+	if flags&flagOwnKey == 0 {
+		d.Message, err = decodeMessage(r.b, w.Message)
 	}
-	return d, id, err
+	return d, w.Message, err
 }
 
-// appendSession encodes a session without its identifiers, which have keys of
-// their own.
+const flagReleased = 1
+
+// appendSent encodes the exchange of a delivery.
+func appendSent(dst []byte, s *store.Sent) []byte {
+	return append(binary.BigEndian.AppendUint16(dst, s.ID), flag(s.Released))
+}
+
+func decodeSent(b []byte) (s store.Sent, err error) {
+	if len(b) != 3 || b[2] > flagReleased {
+		return s, errCorrupt
+	}
+	return store.Sent{ID: binary.BigEndian.Uint16(b), Released: b[2] == flagReleased}, nil
+}
+
+// appendSession encodes a session without its number, which is its key.
 func appendSession(dst []byte, s *store.Session) []byte {
+	dst = appendString(dst, s.ClientID)
 	dst = appendString(dst, s.Username)
 	dst = append(dst, flag(s.Anonymous))
 	dst = binary.BigEndian.AppendUint64(dst, uint64(s.Expiry))
@@ -103,43 +155,50 @@ func appendSession(dst []byte, s *store.Session) []byte {
 	if s.Will == nil {
 		return append(dst, 0)
 	}
-	dst = appendTime(append(dst, flagSet), s.Will.At)
+	dst = appendTime(append(dst, 1), s.Will.At)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(s.Will.Delay))
 	return appendMessage(dst, s.Will.Message)
 }
 
-func decodeSession(clientID string, b []byte) (store.Session, error) {
+func decodeSession(id uint64, b []byte) (store.Session, error) {
 	d := decoder{b: b}
-	s := store.Session{
-		ClientID:     clientID,
-		Username:     d.string(),
-		Anonymous:    d.byte() == flagSet,
-		Expiry:       time.Duration(d.uint64()),
-		Disconnected: d.time(),
+	s := store.Session{ID: id, ClientID: d.string()}
+	d.owner(&s)
+	if d.flag() {
+		s.Will = &store.Will{At: d.time(), Delay: time.Duration(d.uint64())}
 	}
+	return s, d.will(&s)
+}
+
+// owner decodes what is stored of a session between its name and its will.
+func (d *decoder) owner(s *store.Session) {
+	s.Username = d.string()
+	s.Anonymous = d.flag()
+	s.Expiry = time.Duration(d.uint64())
+	s.Disconnected = d.time()
 	for n := d.uvarint(); n > 0 && !d.failed; n-- {
 		s.Subscriptions = append(s.Subscriptions, session.Subscription{
 			Filter: d.string(), Requested: d.qos(), QoS: d.qos(),
-			NoLocal: d.byte() == flagSet, RetainAsPublished: d.byte() == flagSet, Suspended: d.byte() == flagSet,
+			NoLocal: d.flag(), RetainAsPublished: d.flag(), Suspended: d.flag(),
 			ID: uint32(d.uvarint()),
 		})
 	}
-	if d.byte() == flagSet {
-		will := &store.Will{At: d.time()}
-		m, err := decodeMessage(d.b)
-		if err != nil {
-			return s, err
-		}
-		will.Message, s.Will = m, will
-	}
+}
+
+// will decodes the message of s.Will, if there is one, which ends a session.
+func (d *decoder) will(s *store.Session) (err error) {
 	if d.failed {
-		return s, errCorrupt
+		return errCorrupt
 	}
-	return s, nil
+	if s.Will != nil {
+		s.Will.Message, err = decodeMessage(d.b, 0)
+	}
+	return err
 }
 
 func flag(set bool) byte {
 	if set {
-		return flagSet
+		return 1
 	}
 	return 0
 }
@@ -178,6 +237,8 @@ func (d *decoder) byte() byte {
 	}
 	return 0
 }
+
+func (d *decoder) flag() bool { return d.byte() == 1 }
 
 func (d *decoder) qos() packet.QoS {
 	q := packet.QoS(d.byte())

@@ -4,13 +4,25 @@
 // Commits that come while an earlier one is being synced go to disk together,
 // with one sync. The keys:
 //
-//	0x00 "version"                     format of the store
-//	'm' message id                     a message that several sessions wait for
-//	's' client id 0x00 0x00            a session
-//	's' client id 0x00 0x01 packet id  a QoS 2 identifier that was not released
-//	's' client id 0x00 0x02 sequence   a delivery: the message itself, or its id
-//	't' topic                          a retained message
+//	0x00 "last"                  number of the last group of commits
+//	0x00 "numbers"               NextID has returned nothing from here on
+//	0x00 "version"               format of the store
+//	'b' message                  a message that several deliveries share, or a large one
+//	'c' session                  a session
+//	'd' session 0x01 packet id   a QoS 2 identifier that was not released
+//	'd' session 0x02 seq         the exchange of a delivery of QoS 2
+//	'd' session 0x03 seq         a delivery: the message itself, or its number
+//	'e' topic                    a retained message
 //
-// Numbers are big endian, so that keys sort by them. Client identifiers and
-// topics hold no zero byte [MQTT-1.5.4-2].
+// Numbers are big endian, so that keys sort by them: the numbers of messages,
+// sessions and deliveries have 8 bytes, packet identifiers 2.
+//
+// A message with a key of its own goes with the last delivery that refers to it.
+// How many do is counted in memory, one number for each such message.
+//
+// Beside the database a file says up to which group all is durable, as of a
+// second ago: what is behind that in a log may be torn, and what is before it
+// must be there; see mark.go.
+//
+// Format 1, of earlier releases, is converted when it is opened; see format1.go.
 package pebble

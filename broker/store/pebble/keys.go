@@ -2,39 +2,66 @@ package pebble
 
 import "encoding/binary"
 
-// The first byte of a key, and within a session the byte after its name.
+// The first byte of a key, and within what is kept of a session the byte after
+// its number.
 const (
-	prefixMessage  = 'm'
-	prefixSession  = 's'
-	prefixRetained = 't'
+	prefixMessage  = 'b'
+	prefixSession  = 'c'
+	prefixPart     = 'd'
+	prefixRetained = 'e'
 
-	partRecord   = 0
 	partReceived = 1
-	partDelivery = 2
+	partSent     = 2
+	partDelivery = 3
 )
 
-var keyVersion = []byte("\x00version")
+var (
+	keyLast    = []byte("\x00last")
+	keyNumbers = []byte("\x00numbers")
+	keyVersion = []byte("\x00version")
+)
 
-func messageKey(id uint64) []byte {
-	return binary.BigEndian.AppendUint64([]byte{prefixMessage}, id)
+func messageKey(dst []byte, id uint64) []byte { return numberKey(dst, prefixMessage, id) }
+
+func sessionKey(dst []byte, id uint64) []byte { return numberKey(dst, prefixSession, id) }
+
+func numberKey(dst []byte, prefix byte, n uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(dst, prefix), n)
 }
 
-func sessionKey(clientID string, part byte) []byte {
-	k := make([]byte, 0, len(clientID)+11)
-	k = append(k, prefixSession)
-	k = append(k, clientID...)
-	return append(k, 0, part)
+// partKey is in front of all keys of a part of a session; part 0 is in front of
+// all parts, and 0xff behind them.
+func partKey(dst []byte, session uint64, part byte) []byte {
+	return append(numberKey(dst, prefixPart, session), part)
 }
 
-// sessionEnd is behind all keys of the session.
-func sessionEnd(clientID string) []byte { return sessionKey(clientID, 0xff) }
-
-func receivedKey(clientID string, id uint16) []byte {
-	return binary.BigEndian.AppendUint16(sessionKey(clientID, partReceived), id)
+func receivedKey(dst []byte, session uint64, id uint16) []byte {
+	return binary.BigEndian.AppendUint16(partKey(dst, session, partReceived), id)
 }
 
-func deliveryKey(clientID string, seq uint64) []byte {
-	return binary.BigEndian.AppendUint64(sessionKey(clientID, partDelivery), seq)
+func sentKey(dst []byte, session, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(partKey(dst, session, partSent), seq)
 }
 
-func retainedKey(topic string) []byte { return append([]byte{prefixRetained}, topic...) }
+func deliveryKey(dst []byte, session, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(partKey(dst, session, partDelivery), seq)
+}
+
+func retainedKey(dst []byte, topic string) []byte {
+	return append(append(dst, prefixRetained), topic...)
+}
+
+// parsePart splits a key of a part of a session.
+func parsePart(key []byte) (session uint64, part byte, rest []byte, ok bool) {
+	if len(key) < 10 || key[0] != prefixPart {
+		return 0, 0, nil, false
+	}
+	part, rest = key[9], key[10:]
+	switch part {
+	case partReceived:
+		ok = len(rest) == 2
+	case partSent, partDelivery:
+		ok = len(rest) == 8
+	}
+	return binary.BigEndian.Uint64(key[1:]), part, rest, ok
+}

@@ -1,204 +1,218 @@
 package pebble
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/godwit-mqtt/godwit/broker/packet"
 	"github.com/godwit-mqtt/godwit/broker/session"
 	"github.com/godwit-mqtt/godwit/broker/store"
 )
 
 // Load implements store.Store. Records that cannot be read are left out, logged
-// with what is lost by that, and removed; see Damaged. What the database itself
-// finds damaged is an error.
-func (s *Store) Load(l store.Loader) (err error) {
-	ld := &loading{store: s, to: l, messages: map[uint64]stored{}, removed: s.db.NewBatch()}
-	defer func() { err = errors.Join(err, ld.removed.Close()) }()
-	if err := s.scan(prefixMessage, ld.message); err != nil {
-		return err
-	}
-	if err := s.scan(prefixSession, ld.session); err != nil {
-		return err
-	}
-	if err := ld.flush(); err != nil {
-		return err
-	}
-	if err := s.scan(prefixRetained, ld.retained); err != nil {
-		return err
-	}
-	return ld.collect()
-}
-
-// Damaged returns the number of records that Load has left out; a session with
-// all that is kept of it counts as one.
-func (s *Store) Damaged() int { return s.damaged }
-
-// scan calls each with the keys of a prefix, without that prefix, in order.
-func (s *Store) scan(prefix byte, each func(key, value []byte) error) (err error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{prefix}, UpperBound: []byte{prefix + 1}})
-	if err != nil {
-		return fmt.Errorf("read store: %w", err)
-	}
-	defer func() {
-		if cerr := it.Close(); cerr != nil && err == nil {
-			err = fmt.Errorf("read store: %w", cerr)
-		}
-	}()
-	for it.First(); it.Valid(); it.Next() {
-		value, err := it.ValueAndErr()
-		if err == nil {
-			err = each(it.Key()[1:], value)
-		}
-		if err != nil {
+// with what is lost by that, and removed. What the database itself finds damaged
+// is an error.
+//
+// What it keeps in memory are the sessions' numbers, and a count for each
+// message with a key of its own. It does not look at those messages: one that is
+// damaged is left out when it is read.
+func (s *Store) Load(l store.Loader) error {
+	ld := &loading{writer: s.writer, store: s, to: l, unreadable: map[uint64]struct{}{}}
+	for _, part := range []struct {
+		prefix byte
+		each   func(key, value []byte) error
+	}{
+		{prefixSession, ld.session}, {prefixPart, ld.part}, {prefixRetained, ld.retained},
+	} {
+		if err := scan(s.db, []byte{part.prefix}, []byte{part.prefix + 1}, part.each); err != nil {
 			return err
 		}
 	}
-	return nil
-}
-
-// stored is a message with a key of its own.
-type stored struct {
-	message *session.Message
-	body    *body
-}
-
-// loading reads sessions, each of which is told with its identifiers before its
-// deliveries.
-type loading struct {
-	store    *Store
-	to       store.Loader
-	messages map[uint64]stored
-	current  *store.Session // not told yet
-	removed  *pebble.Batch  // takes out what is not needed, or cannot be read
-
-	// clientID is the session whose keys are being read, once begun. What is
-	// kept of one that is not readable is passed over.
-	clientID        string
-	begun, readable bool
-}
-
-// skip leaves a record out. lost says what that costs.
-func (l *loading) skip(key []byte, lost string, attributes ...any) error {
-	must(l.removed.Delete(key, nil))
-	l.report(lost, attributes)
-	return nil
-}
-
-func (l *loading) report(lost string, attributes []any) {
-	l.store.damaged++
-	l.store.options.Logger.Error("a damaged record of the store is left out", append([]any{"lost", lost}, attributes...)...)
-}
-
-// message reads a message that several deliveries share.
-func (l *loading) message(key, value []byte) error {
-	if len(key) != 8 {
-		return l.skip(append([]byte{prefixMessage}, key...), "nothing: no message has such a key")
-	}
-	id := binary.BigEndian.Uint64(key)
-	l.store.lastID = max(l.store.lastID, id)
-	m, err := decodeMessage(value)
-	if err != nil {
-		return l.skip(messageKey(id), "a message, for all sessions that it waits for")
-	}
-	l.messages[id] = stored{m, &body{id: id}}
-	return nil
-}
-
-// collect removes messages that no delivery refers to, and what was left out.
-func (l *loading) collect() error {
-	for id, m := range l.messages {
-		if m.body.refs == 0 {
-			must(l.removed.Delete(messageKey(id), nil))
+	if s.damaged.Load() > 0 {
+		if err := scan(s.db, []byte{prefixMessage}, []byte{prefixMessage + 1}, ld.message); err != nil {
+			return err
 		}
 	}
-	if err := l.removed.Commit(pebble.Sync); err != nil {
-		return fmt.Errorf("clean the store up: %w", err)
-	}
+	ld.write()
 	return nil
 }
 
-// flush tells the session that is complete.
-func (l *loading) flush() error {
-	if l.current == nil {
-		return nil
+// leaveOut reports a record that cannot be read. lost says what that costs.
+func (s *Store) leaveOut(lost string, attributes ...any) {
+	s.damaged.Add(1)
+	s.options.Logger.Error("a damaged record of the store is left out", append([]any{"lost", lost}, attributes...)...)
+}
+
+// clientID returns the client of a session for the log.
+func (s *Store) clientID(session uint64) string {
+	value, closer, err := s.db.Get(sessionKey(nil, session))
+	if err != nil {
+		return ""
 	}
-	s := *l.current
-	l.current = nil
-	return l.to.LoadSession(s)
+	record, err := decodeSession(session, value)
+	if err := errors.Join(err, closer.Close()); err != nil {
+		return ""
+	}
+	return record.ClientID
+}
+
+// loading fills a writer on its way.
+type loading struct {
+	*writer
+	store *Store
+	to    store.Loader
+	// unreadable are sessions whose record was left out, with all that is kept of
+	// them.
+	unreadable map[uint64]struct{}
+
+	// current is the session whose parts are read, once begun, and sent are its
+	// deliveries that do not wait.
+	current uint64
+	begun   bool
+	sent    map[uint64]struct{}
+}
+
+// remove takes a record out.
+func (l *loading) remove(key []byte) {
+	must(l.batch.Delete(key, nil))
+	if l.batch.Len() >= writeSize {
+		l.write()
+	}
+}
+
+// skip leaves a record out and removes it.
+func (l *loading) skip(key []byte, lost string, attributes ...any) error {
+	l.remove(key)
+	l.store.leaveOut(lost, attributes...)
+	return nil
+}
+
+// message removes a message that no delivery refers to: one that did may have
+// been left out.
+func (l *loading) message(key, _ []byte) error {
+	if len(key) != 9 {
+		return l.skip(key, "nothing: no message has such a key")
+	}
+	if _, ok := l.refs[binary.BigEndian.Uint64(key[1:])]; !ok {
+		l.remove(key)
+	}
+	return nil
 }
 
 func (l *loading) session(key, value []byte) error {
-	end := bytes.IndexByte(key, 0)
-	if end < 0 || end+1 >= len(key) {
-		return l.skip(append([]byte{prefixSession}, key...), "nothing: no session has such a key")
+	if len(key) != 9 {
+		return l.skip(key, "nothing: no session has such a key")
 	}
-	clientID, part, rest := string(key[:end]), key[end+1], key[end+2:]
-	if !l.begun || clientID != l.clientID {
-		if err := l.begin(clientID, part, value); err != nil {
-			return err
-		}
+	id := binary.BigEndian.Uint64(key[1:])
+	record, err := decodeSession(id, value)
+	if err != nil {
+		l.unreadable[id] = struct{}{}
+		return l.skip(key, "a session, with its subscriptions and messages", "client", record.ClientID)
+	}
+	l.known[id] = struct{}{}
+	return l.to.LoadSession(record)
+}
+
+// part reads a record of what is kept of a session.
+func (l *loading) part(key, value []byte) error {
+	id, part, rest, ok := parsePart(key)
+	switch {
+	case !ok && part == 0 && rest == nil:
+		return l.skip(key, "nothing: no part of a session has such a key")
+	case !l.begun || id != l.current:
+		l.begin(id)
+	}
+	if !l.knows(id) {
+		return nil
 	}
 	switch {
-	case !l.readable || part == partRecord:
-		return nil
-	case part == partReceived && len(rest) == 2 && l.current != nil:
-		l.current.Received = append(l.current.Received, binary.BigEndian.Uint16(rest))
-		return nil
-	case part == partDelivery && len(rest) == 8:
-		return l.delivery(clientID, binary.BigEndian.Uint64(rest), value)
+	case !ok:
+		return l.skip(key, "nothing: no part of a session has such a key", "client", l.store.clientID(id))
+	case part == partReceived:
+		return l.to.LoadReceived(id, binary.BigEndian.Uint16(rest))
+	case part == partSent:
+		return l.exchange(key, value, place{id, binary.BigEndian.Uint64(rest)})
 	}
-	return l.skip(append([]byte{prefixSession}, key...), "nothing: no part of a session has such a key", "client", clientID)
+	return l.delivery(key, value, place{id, binary.BigEndian.Uint64(rest)})
 }
 
-// begin reads the record of a session, which is the first of its keys.
-func (l *loading) begin(clientID string, part byte, value []byte) error {
-	if err := l.flush(); err != nil {
-		return err
+// begin comes to the parts of another session, which are removed if that is not
+// there.
+func (l *loading) begin(id uint64) {
+	l.current, l.begun, l.sent = id, true, nil
+	if l.knows(id) {
+		return
 	}
-	s, err := decodeSession(clientID, value)
-	l.clientID, l.begun, l.readable = clientID, true, part == partRecord && err == nil
-	if !l.readable {
-		must(l.removed.DeleteRange(sessionKey(clientID, partRecord), sessionEnd(clientID), nil))
-		l.report("a session, with its subscriptions and messages", []any{"client", clientID})
+	must(l.batch.DeleteRange(partKey(nil, id, 0), partKey(nil, id, 0xff), nil))
+	if _, reported := l.unreadable[id]; !reported {
+		l.store.leaveOut("a session, with its subscriptions and messages", "session", id)
+	}
+}
+
+// exchange reads what was sent. Its delivery comes later, and is what matters
+// until it is released.
+func (l *loading) exchange(key, value []byte, at place) error {
+	s, err := decodeSent(value)
+	if err != nil {
+		return l.skip(key, "that a message was sent: it is sent again as another one", "client", l.store.clientID(at.session), "number", at.seq)
+	}
+	s.Session, s.Seq = at.session, at.seq
+	if !s.Released {
+		w, ok, err := l.find(at)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			l.remove(key)
+			return nil
+		}
+		s.Message = w.Message
+	}
+	if l.sent == nil {
+		l.sent = map[uint64]struct{}{}
+	}
+	l.sent[at.seq] = struct{}{}
+	l.writer.sent[at] = struct{}{}
+	return l.to.LoadSent(s)
+}
+
+// find reads a delivery out of order.
+func (l *loading) find(at place) (w session.Waiting, ok bool, err error) {
+	value, closer, err := l.db.Get(deliveryKey(nil, at.session, at.seq))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return w, false, nil
+	}
+	if err != nil {
+		return w, false, fmt.Errorf("read store: %w", err)
+	}
+	w, _, err = decodeWaiting(value, at.seq)
+	return w, err == nil, closer.Close()
+}
+
+func (l *loading) delivery(key, value []byte, at place) error {
+	w, ownKey, err := decodeWaiting(value, at.seq)
+	if err != nil {
+		return l.skip(key, "a message that waits for a session", "client", l.store.clientID(at.session), "number", at.seq)
+	}
+	if ownKey {
+		l.refs[w.Message]++
+	}
+	if _, sent := l.sent[at.seq]; sent {
 		return nil
 	}
-	l.current = &s
-	l.store.known[clientID] = nil
-	return nil
-}
-
-func (l *loading) delivery(clientID string, seq uint64, value []byte) error {
-	if err := l.flush(); err != nil {
-		return err
-	}
-	d, id, err := decodeDelivery(value)
-	if err != nil || id != 0 && !l.resolve(d, clientID, seq, id) {
-		return l.skip(deliveryKey(clientID, seq), "a message that waits for a session", "client", clientID, "number", seq)
-	}
-	d.Seq = seq
-	return l.to.LoadDelivery(clientID, d)
-}
-
-// resolve finds the message of a delivery that shares it.
-func (l *loading) resolve(d *session.Delivery, clientID string, seq, id uint64) (found bool) {
-	m, found := l.messages[id]
-	if !found {
-		return false
-	}
-	d.Message = m.message
-	m.body.refs++
-	l.store.refer(clientID, seq, m.body)
-	return true
+	return l.to.LoadWaiting(at.session, w)
 }
 
 func (l *loading) retained(key, value []byte) error {
-	m, err := decodeMessage(value)
-	if err != nil || m.Topic != string(key) {
-		return l.skip(retainedKey(string(key)), "a retained message", "topic", string(key))
+	topic := string(key[1:])
+	var p packet.Publish
+	expires, err := parseMessage(value, &p)
+	if err != nil || string(p.Topic) != topic {
+		return l.skip(key, "a retained message", "topic", topic)
 	}
-	return l.to.LoadRetained(m)
+	m := session.Message{Topic: topic, Payload: p.Payload}
+	return l.to.LoadRetained(store.Retained{Topic: topic, Size: m.Size(), Expires: expires})
 }

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -16,7 +16,7 @@ import (
 )
 
 // formatVersion of what is on disk.
-const formatVersion = 1
+const formatVersion = 2
 
 // Options of a Store.
 type Options struct {
@@ -28,164 +28,152 @@ type Options struct {
 	Logger    *slog.Logger
 	// FS to be used in place of the operating system's; nil is that one.
 	FS vfs.FS
+
+	tune func(*pebble.Options) // of tests
 }
 
 // Store is a store.Store on disk. One process at a time may open a directory.
 type Store struct {
-	db      *pebble.DB
 	options Options
-	stopped chan struct{} // closed when the committer has ended
-	wake    chan struct{} // capacity 1: next is not empty, or closed is set
+	disk    *disk
+	db      *pebble.DB
+	writer  *writer // of Load, and then of the committer
+	spare   *group  // of the committer, empty: what is to be next
 
-	mu     sync.Mutex
-	next   *group // takes what comes while the one before is committed
-	closed bool
-	// known sessions: changes of others are passed over. Each has the messages,
-	// by the sequence number of its delivery, that have a key of their own; nil
-	// while there are none.
-	known  map[string]map[uint64]*body
-	lastID uint64 // of a message
+	lastID   atomic.Uint64
+	reserved uint64        // of the committer; see reserve
+	last     uint64        // group, of the committer
+	written  atomic.Uint64 // last, once it is applied
+	durable  atomic.Uint64 // what written was before the last sync
+	marked   uint64        // durable when it was written down; see mark
+	damaged  atomic.Int64
+	space    space
 
-	damaged int // set by Load
+	running sync.WaitGroup // the store's goroutines
+	readers sync.WaitGroup
+	handed  chan struct{} // capacity 1: next is not empty, or closed is set
+	applied chan struct{} // capacity 1: unreported is not empty; closed at the end of the committer
+	closing chan struct{} // closed by Close
+	failed  chan struct{} // closed with cause
+
+	telling sync.Mutex // held while commits are reported; taken before mu
+
+	mu       sync.Mutex
+	next     *group // takes what comes
+	applying *group // by the committer, nil while that waits
+	// unreported commits are applied; the reporter has taken over reporting.
+	unreported, reporting []func(error)
+	closed                bool
+	cause                 error // why the store has failed
 }
 
-// group is what is committed together.
-type group struct {
-	batch *pebble.Batch
-	done  []func(error)
-}
-
-// body is a message that several deliveries share.
-type body struct {
-	id   uint64
-	refs int
-}
-
-// ErrClosed is what commits get after Close.
-var ErrClosed = errors.New("the store is closed")
-
-// Open opens the store in a directory, which no other process has open.
+// Open opens the store in a directory, which no other process has open. It does
+// not wait for space on a full disk.
 func Open(o Options) (*Store, error) {
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}
-	db, err := pebble.Open(o.Dir, &pebble.Options{
-		FS:                 o.FS,
-		Logger:             logger{o.Logger},
-		FormatMajorVersion: pebble.FormatNewest,
-		MemTableSize:       32 << 20,
-	})
-	if err != nil {
+	s := &Store{
+		options: o,
+		handed:  make(chan struct{}, 1), applied: make(chan struct{}, 1),
+		closing: make(chan struct{}), failed: make(chan struct{}),
+		next: &group{}, spare: &group{},
+	}
+	s.disk = newDisk(o.FS, o.Logger, s.fail)
+	if err := s.do(s.open); err != nil {
+		s.disk.halt()
+		s.disk.unlock()
 		return nil, fmt.Errorf("open store in %s: %w", o.Dir, err)
 	}
-	s := &Store{
-		db: db, options: o,
-		stopped: make(chan struct{}), wake: make(chan struct{}, 1),
-		known: map[string]map[uint64]*body{},
-	}
-	s.next = s.newGroup()
-	if err := s.checkVersion(); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	go s.commitAll()
+	s.disk.serve()
+	s.run(s.commitAll)
+	s.run(s.reportAll)
+	s.run(s.watch)
 	return s, nil
 }
 
-func (s *Store) newGroup() *group { return &group{batch: s.db.NewBatch()} }
-
-// checkVersion refuses the store of a newer release, and marks a new one.
-func (s *Store) checkVersion() error {
-	v, closer, err := s.db.Get(keyVersion)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return s.db.Set(keyVersion, binary.BigEndian.AppendUint32(nil, formatVersion), pebble.Sync)
+// do waits for what opens or closes the database, unless the store fails under
+// it.
+func (s *Store) do(what func() error) error {
+	end := make(chan error, 1)
+	go func() {
+		defer s.guard()
+		end <- what()
+	}()
+	select {
+	case err := <-end:
+		return err
+	case <-s.failed:
+		return s.failure()
 	}
-	if err != nil {
-		return fmt.Errorf("read the version of the store: %w", err)
-	}
-	defer func() { s.report(closer.Close()) }()
-	if len(v) != 4 {
-		return fmt.Errorf("read the version of the store: %w", errCorrupt)
-	}
-	if have := binary.BigEndian.Uint32(v); have != formatVersion {
-		return fmt.Errorf("the store has format %d, and this release reads format %d; run the release that wrote it, or a newer one", have, formatVersion)
-	}
-	return nil
 }
 
-// Commit implements store.Store.
-func (s *Store) Commit(b *store.Batch, done func(error)) {
+// run starts a goroutine of the store.
+func (s *Store) run(what func()) {
+	s.running.Go(func() {
+		defer s.guard()
+		what()
+	})
+}
+
+// guard makes a panic a failure of the store.
+func (s *Store) guard() {
+	if p := recover(); p != nil {
+		s.fail(fmt.Errorf("%v", p))
+	}
+}
+
+// NextID implements store.Store.
+func (s *Store) NextID() uint64 { return s.lastID.Add(1) }
+
+// numbers are reserved so many at a time.
+const numbers = 1 << 20
+
+// reserve sees to it that no number of a record is above the one that is stored,
+// from which the next start goes on. It is moved along long before it is
+// reached, so that neither is one that was returned and not stored yet.
+func (s *Store) reserve() {
+	if last := s.lastID.Load(); last+numbers/2 >= s.reserved {
+		s.reserved = last + numbers
+		must(s.writer.batch.Set(keyNumbers, binary.BigEndian.AppendUint64(nil, s.reserved), nil))
+	}
+}
+
+// fail records that nothing can be made durable any more, and why. The first
+// reason counts.
+func (s *Store) fail(err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		if done != nil {
-			go done(ErrClosed)
-		}
+	again := s.cause != nil
+	if !again {
+		s.cause = err
+		s.disk.halt()
+		close(s.failed)
+	}
+	err = s.unusable()
+	s.mu.Unlock()
+	if again {
 		return
 	}
-	s.encode(b)
-	if done != nil {
-		s.next.done = append(s.next.done, done)
-	}
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+	s.options.Logger.Error(err.Error())
+	go s.report(err)
 }
 
-// commitAll is the committer's goroutine.
-func (s *Store) commitAll() {
-	defer close(s.stopped)
-	sync := pebble.Sync
-	var tick <-chan time.Time
-	if s.options.SyncEvery > 0 {
-		sync = pebble.NoSync
-		t := time.NewTicker(s.options.SyncEvery)
-		defer t.Stop()
-		tick = t.C
-	}
-	for {
-		select {
-		case <-s.wake:
-		case <-tick:
-			s.report(s.db.LogData(nil, pebble.Sync))
-			continue
-		}
-		g, last := s.takeGroup()
-		s.commit(g, sync)
-		if last {
-			return
-		}
-	}
-}
-
-func (s *Store) report(err error) {
-	if err != nil {
-		s.options.Logger.Error("the store cannot be synced", "error", err)
-	}
-}
-
-func (s *Store) takeGroup() (g *group, last bool) {
+// failure returns why the store has failed.
+func (s *Store) failure() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	g, s.next = s.next, s.newGroup()
-	return g, s.closed
+	return s.cause
 }
 
-func (s *Store) commit(g *group, sync *pebble.WriteOptions) {
+// unusable returns why nothing is taken. mu is held.
+func (s *Store) unusable() error {
 	switch {
-	case len(g.done) == 0:
-		sync = pebble.NoSync
-	case g.batch.Empty(): // else nothing would be synced of those before
-		must(g.batch.LogData(nil, nil))
+	case s.cause != nil:
+		return fmt.Errorf("the store has failed, and takes nothing until the broker starts again: %w", s.cause)
+	case s.closed:
+		return store.ErrClosed
 	}
-	err := s.db.Apply(g.batch, sync)
-	if err != nil {
-		err = fmt.Errorf("commit: %w", err)
-	}
-	for _, done := range g.done {
-		done(err)
-	}
-	s.report(g.batch.Close())
+	return nil
 }
 
 // Close implements store.Store.
@@ -197,159 +185,22 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	s.mu.Unlock()
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-	<-s.stopped
-	err := s.next.batch.Close()
-	if s.options.SyncEvery > 0 {
-		err = errors.Join(err, s.db.LogData(nil, pebble.Sync))
-	}
-	if err := errors.Join(err, s.db.Close()); err != nil {
+	close(s.closing)
+	s.disk.stopWaiting()
+	wake(s.handed)
+	err := s.do(func() error {
+		s.running.Wait()
+		s.readers.Wait()
+		if err := s.failure(); err != nil {
+			return err
+		}
+		s.mark()
+		return errors.Join(s.writer.batch.Close(), s.db.Close())
+	})
+	s.disk.halt()
+	s.disk.unlock()
+	if err != nil {
 		return fmt.Errorf("close store: %w", err)
 	}
 	return nil
-}
-
-// encode adds the changes of b to the next group. mu is held.
-func (s *Store) encode(b *store.Batch) {
-	w := s.next.batch
-	for _, clientID := range b.Ended {
-		s.end(clientID)
-	}
-	for i := range b.Sessions {
-		s.putSession(&b.Sessions[i])
-	}
-	s.addDeliveries(b.Deliveries)
-	for _, d := range b.Done {
-		s.drop(d.ClientID, d.Seq)
-	}
-	for _, m := range b.Retained {
-		if len(m.Payload) == 0 {
-			must(w.Delete(retainedKey(m.Topic), nil))
-		} else {
-			must(w.Set(retainedKey(m.Topic), appendMessage(nil, m), nil))
-		}
-	}
-	for _, i := range b.Received {
-		if !s.knows(i.ClientID) {
-			continue
-		}
-		must(w.Set(receivedKey(i.ClientID, i.ID), nil, nil))
-	}
-	for _, i := range b.Released {
-		must(w.Delete(receivedKey(i.ClientID, i.ID), nil))
-	}
-}
-
-// must holds for changes of a batch, which fail only after it was committed.
-func must(err error) {
-	if err != nil {
-		panic(err)
-	}
-}
-
-func (s *Store) knows(clientID string) bool {
-	_, ok := s.known[clientID]
-	return ok
-}
-
-func (s *Store) putSession(rec *store.Session) {
-	w := s.next.batch
-	if !s.knows(rec.ClientID) {
-		s.known[rec.ClientID] = nil
-	}
-	must(w.DeleteRange(sessionKey(rec.ClientID, partReceived), sessionKey(rec.ClientID, partDelivery), nil))
-	must(w.Set(sessionKey(rec.ClientID, partRecord), appendSession(nil, rec), nil))
-	for _, id := range rec.Received {
-		must(w.Set(receivedKey(rec.ClientID, id), nil, nil))
-	}
-}
-
-// addDeliveries writes each message once: within its delivery where that is the
-// only one, and else under a key of its own.
-func (s *Store) addDeliveries(ds []store.Delivery) {
-	for i := 0; i < len(ds); {
-		n := 1
-		for i+n < len(ds) && ds[i+n].Message == ds[i].Message {
-			n++
-		}
-		s.addMessage(ds[i : i+n])
-		i += n
-	}
-}
-
-// addMessage adds the deliveries of one message.
-func (s *Store) addMessage(ds []store.Delivery) {
-	ds = slices.DeleteFunc(slices.Clone(ds), func(d store.Delivery) bool { return !s.knows(d.ClientID) })
-	var shared *body
-	if len(ds) > 1 {
-		s.lastID++
-		shared = &body{id: s.lastID, refs: len(ds)}
-		must(s.next.batch.Set(messageKey(shared.id), appendMessage(nil, ds[0].Message), nil))
-	}
-	for _, d := range ds {
-		s.addDelivery(d, shared)
-	}
-}
-
-func (s *Store) addDelivery(d store.Delivery, shared *body) {
-	var id uint64
-	if shared != nil {
-		id = shared.id
-		s.refer(d.ClientID, d.Seq, shared)
-	}
-	must(s.next.batch.Set(deliveryKey(d.ClientID, d.Seq), appendDelivery(nil, d.Delivery, id), nil))
-}
-
-// refer notes that a delivery has its message elsewhere.
-func (s *Store) refer(clientID string, seq uint64, shared *body) {
-	if s.known[clientID] == nil {
-		s.known[clientID] = map[uint64]*body{}
-	}
-	s.known[clientID][seq] = shared
-}
-
-// drop removes a delivery, and its message with the last one.
-func (s *Store) drop(clientID string, seq uint64) {
-	must(s.next.batch.Delete(deliveryKey(clientID, seq), nil))
-	if shared := s.known[clientID][seq]; shared != nil {
-		delete(s.known[clientID], seq)
-		s.release(shared)
-	}
-}
-
-func (s *Store) release(shared *body) {
-	if shared.refs--; shared.refs == 0 {
-		must(s.next.batch.Delete(messageKey(shared.id), nil))
-	}
-}
-
-// end removes a session.
-func (s *Store) end(clientID string) {
-	must(s.next.batch.DeleteRange(sessionKey(clientID, partRecord), sessionEnd(clientID), nil))
-	for _, shared := range s.known[clientID] {
-		s.release(shared)
-	}
-	delete(s.known, clientID)
-}
-
-// logger hands what the database says to the broker's log.
-type logger struct{ log *slog.Logger }
-
-func (l logger) Infof(format string, args ...any) {
-	l.log.Debug("store: " + fmt.Sprintf(format, args...))
-}
-
-func (l logger) Errorf(format string, args ...any) {
-	l.log.Error("store: " + fmt.Sprintf(format, args...))
-}
-
-// Fatalf ends the process: what was not reported as committed is not, and the
-// next start recovers what was.
-func (l logger) Fatalf(format string, args ...any) {
-	message := "store: " + fmt.Sprintf(format, args...)
-	l.log.Error(message)
-	panic(message)
 }

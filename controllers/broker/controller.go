@@ -64,6 +64,7 @@ type Reconciler struct {
 	certificates *certmanager.Watch
 	touches      touches
 	denials      denials
+	shadows      shadows
 }
 
 //+kubebuilder:rbac:groups=mqtt.godwit.io,resources=brokers;mqttusers;topicacls,verbs=get;list;watch
@@ -146,6 +147,7 @@ func (r *Reconciler) forget(ctx context.Context, broker types.NamespacedName) {
 	r.previous.forget(broker)
 	r.touches.forget(broker)
 	r.denials.forget(broker)
+	r.shadows.forget(broker)
 }
 
 // judge notes what an error of a phase means: that a person has to help, or

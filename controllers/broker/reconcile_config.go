@@ -36,7 +36,7 @@ func (r *Reconciler) reconcileConfig(ctx context.Context, s *scope) error {
 	}
 	settingsErr := r.apply(ctx, s, resource.SettingsConfigMap(s.desired, out.Settings))
 	s.configWritten = accessErr == nil && settingsErr == nil
-	return errors.Join(accessErr, settingsErr)
+	return errors.Join(accessErr, settingsErr, r.shadows.add(s.key(), out))
 }
 
 // renderInput gathers what the configuration depends on.

@@ -80,6 +80,8 @@ type Object struct {
 	SecretVersion string
 	// MatchedUsers of a TopicACL.
 	MatchedUsers int32
+	// ShadowedRules of a TopicACL, where they were looked for: see Shadows.
+	ShadowedRules []v1alpha1.ShadowedRule
 	// Digest names the object's generation and what the configuration holds of it:
 	// two configurations with the same digest treat the object alike.
 	Digest string

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -460,5 +461,29 @@ func TestAMistakeInAnACLOpensNothing(t *testing.T) {
 	}
 	if r := accessOf(t, out).Policies[0].Rules[0]; r.Index != 1 {
 		t.Errorf("the second rule of the source is called rule %d", r.Index)
+	}
+}
+
+func TestShadowsNameRulesAsTheirAuthorsCountThem(t *testing.T) {
+	acl := func(name, subject, rules string) string {
+		return fmt.Sprintf(`{kind: TopicACL, metadata: {name: %s}, spec: {brokerRef: {name: edge}, subjects: [{%s}], rules: [%s]}}`, name, subject, rules)
+	}
+	in := input(t, secrets, dev,
+		acl("guard", "authenticated: true", `{effect: Deny, actions: [All], topics: ["secret/#"]}`),
+		acl("mine", "user: dev", `{effect: Allow, actions: [Publish], topics: ["a"]},
+			{effect: Allow, actions: [Publish], topics: ["secret/a"]}, {effect: Allow, actions: [Publish], topics: ["a"], maxQoS: 1}`),
+		acl("slip", "user: dev", `{effect: Allow, actions: [All], topics: ["$share/g"]}, {effect: Deny, actions: [All], topics: ["secret/b"]}`),
+		acl("others", "user: nobody", `{effect: Allow, actions: [All], topics: ["secret/c"]}`))
+	got, err := render.FindShadows(mustRender(t, in))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const guard = "Deny in TopicACL iot/guard, spec.rules[0]"
+	want := render.Shadows{
+		"iot/mine": {{Index: 1, CoveredBy: guard}, {Index: 2, CoveredBy: "Allow in TopicACL iot/mine, spec.rules[0]"}},
+		"iot/slip": {{Index: 1, CoveredBy: guard}},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("shadows %v, want %v", got, want)
 	}
 }

@@ -22,7 +22,7 @@ func (w *Worker) deliverTo(e *topic.Entry[*Subscriber], p *packet.Publish, ids [
 		w.enqueue(s, w.delivery(s, p, q, retain, ids, shared)) // behind those that wait [MQTT-4.6.0-6]
 	case q == packet.QoS0:
 		w.sendQoS0(s, retain, ids)
-	case s.link != nil && s.session.Ready() && !s.link.Congested():
+	case s.link != nil && s.session.Ready() && !s.link.Congested() && (q < packet.QoS2 || w.mayHold(s)):
 		w.sendTracked(s, p, q, retain, ids, shared)
 	case s.link != nil || s.session.Durable && !s.ended:
 		w.enqueue(s, w.delivery(s, p, q, retain, ids, shared))
@@ -111,6 +111,22 @@ func (w *Worker) persist(s *Subscriber, d *session.Delivery) {
 func (w *Worker) hold(s *Subscriber, d *session.Delivery, id uint16) {
 	w.batch.Sent = append(w.batch.Sent, store.Sent{Session: s.ID, Seq: d.Seq, Message: d.ID, ID: id})
 	w.held = append(w.held, held{subscriber: s, seq: d.Seq, id: id})
+	s.heldIn = handover{worker: w, batch: w.handed.Load()}
+}
+
+// handover is a batch of a worker.
+type handover struct {
+	worker *Worker
+	batch  uint64 // the number of those before
+}
+
+// mayHold reports whether the next packet identifier of s, which is locked, may
+// be in the batch of w: the store has the ones before, or gets them with it. After
+// a crash it would else know the later one alone, and that one would be sent
+// before the others. Where it may not, confirm goes on soon.
+func (w *Worker) mayHold(s *Subscriber) bool {
+	h := s.heldIn
+	return h.worker == nil || h.worker == w || h.worker.handed.Load() > h.batch
 }
 
 // held is a delivery whose packet identifier is about to be durable.
@@ -166,6 +182,7 @@ func (w *Worker) enqueue(s *Subscriber, d *session.Delivery) {
 // Subscriber is locked.
 func (w *Worker) pump(s *Subscriber) {
 	for s.link != nil && !s.link.Congested() {
+		s.session.HoldBack = !w.mayHold(s)
 		o, ok := s.session.Next()
 		switch {
 		case !ok:

@@ -11,7 +11,8 @@ import (
 // recorder is a link that remembers the payloads of what is published over it.
 type recorder struct {
 	link
-	payloads []string
+	payloads  []string
+	published func() // nil, or called before
 }
 
 // Write implements Link.
@@ -19,6 +20,9 @@ func (l *recorder) Write(_ *Worker, frame []byte) {
 	h, n, err := packet.ParseHeader(frame)
 	var p packet.Publish
 	if err == nil && h.Type == packet.TypePublish && p.Decode(packet.V5, h.Flags, frame[n:]) == nil {
+		if l.published != nil {
+			l.published()
+		}
 		l.payloads = append(l.payloads, string(p.Payload))
 	}
 }
@@ -52,5 +56,42 @@ func TestOrderOfTwoWorkersOutlivesACrash(t *testing.T) {
 	settle(r)
 	if want := []string{"first", "second"}; !slices.Equal(got.payloads, want) {
 		t.Errorf("after the crash come %q, want %q", got.payloads, want)
+	}
+}
+
+// The worker of the client takes a message off its queue that the one of the
+// publisher has not handed over. A crash behind its sending has to find it.
+func TestMessageIsSentOnceItIsStored(t *testing.T) {
+	st := memory.New()
+	r, w := openOver(t, st, access(t, 0))
+	other := newWorker(r)
+	var got recorder
+	s, _ := connect(t, w, "c", lasting, func(c *Connect) { c.Link = &got })
+	subscribe(t, w, s, "t", packet.QoS2)
+	from, _ := connect(t, other, "p")
+	settle(r)
+	got.published = func() {
+		if waiting, err := st.Deliveries(s.ID, 0, 1, 1); err != nil || len(waiting) != 1 {
+			t.Errorf("the message is sent while the store has %v (%v)", waiting, err)
+		}
+	}
+	got.congested = true
+	p := &packet.Publish{QoS: packet.QoS2, ID: 1, Topic: []byte("t"), Payload: []byte("first")}
+	other.Publish(&Publisher{Subscriber: from, Version: packet.V5}, p, nil)
+	got.congested = false
+	w.Drained(s, &got)
+	w.EndRound()
+	perform(r)
+	settle(r)
+	if want := []string{"first"}; !slices.Equal(got.payloads, want) {
+		t.Errorf("sent %q, want %q", got.payloads, want)
+	}
+}
+
+// perform runs what was posted to the workers of r, in the middle of their rounds.
+func perform(r *Router) {
+	x, _ := tasksOf.Load(r)
+	for _, f := range x.(*tasks).take() {
+		f()
 	}
 }

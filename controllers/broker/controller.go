@@ -60,7 +60,7 @@ type Reconciler struct {
 	Passwords *render.Passwords
 	Options   Options
 
-	previous     previousAccess
+	access       accessMemory
 	certificates *certmanager.Watch
 	touches      touches
 	denials      denials
@@ -144,7 +144,7 @@ func (r *Reconciler) forget(ctx context.Context, broker types.NamespacedName) {
 	r.Applier.Forget(func(c apply.Child) bool {
 		return c.Namespace == broker.Namespace && (c.Name == broker.Name || strings.HasPrefix(c.Name, broker.Name+"-"))
 	})
-	r.previous.forget(broker)
+	r.access.forget(broker)
 	r.touches.forget(broker)
 	r.denials.forget(broker)
 	r.shadows.forget(broker)

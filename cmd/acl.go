@@ -41,7 +41,8 @@ func newACLCommand() *cobra.Command {
 in files (-f) or in a cluster, with the evaluator of the broker itself. Secrets
 are not read: credentials are taken for good.
 
-The exit code is 0 for yes, 1 for no and 2 where there is no answer.`,
+The exit code is 0 for yes, 1 for no and 2 where there is no answer; of lint 0
+where it finds nothing, and 1 where it does.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -53,7 +54,7 @@ The exit code is 0 for yes, 1 for no and 2 where there is no answer.`,
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file (default: as kubectl finds it)")
 	f.StringVar(&o.context, "context", "", "context of the kubeconfig (default: its current one)")
 	f.StringVarP(&o.output, "output", "o", "text", "text or json")
-	c.AddCommand(newCanICommand(&o), newExplainCommand(&o))
+	c.AddCommand(newCanICommand(&o), newExplainCommand(&o), newLintCommand(&o))
 	return c
 }
 
@@ -80,6 +81,38 @@ func newExplainCommand(o *aclOptions) *cobra.Command {
 	}, func(out io.Writer, a *acl.Answer) { a.Explain(out) })
 }
 
+func newLintCommand(o *aclOptions) *cobra.Command {
+	return &cobra.Command{
+		Use:   "lint",
+		Short: "Print the rules that decide nothing, because others cover them",
+		Long: `Print the rules that decide nothing: those that a Deny rule covers, or that allow
+no more than another rule does, for all users that they are for. Users count as
+they are now.`,
+		Example: `  godwit acl lint -f manifests/`,
+		Args: func(c *cobra.Command, args []string) error {
+			if err := cobra.NoArgs(c, args); err != nil {
+				return &exitStatus{exitError, err}
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error {
+			rights, err := o.rights(c)
+			if err != nil {
+				return &exitStatus{exitError, err}
+			}
+			found := rights.Lint()
+			err = o.print(c.OutOrStdout(), found, func(out io.Writer) { acl.ExplainFindings(out, found) })
+			switch {
+			case err != nil:
+				return &exitStatus{exitError, err}
+			case len(found) > 0:
+				return &exitStatus{code: exitNo}
+			}
+			return nil
+		},
+	}
+}
+
 // newQuestionCommand completes a command that asks one question and tells the
 // answer as text by tell.
 func newQuestionCommand(o *aclOptions, c *cobra.Command, tell func(io.Writer, *acl.Answer)) *cobra.Command {
@@ -92,11 +125,15 @@ func newQuestionCommand(o *aclOptions, c *cobra.Command, tell func(io.Writer, *a
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
 		q.Action, q.Topic = acl.Action(args[0]), args[1]
-		answer, err := o.answer(c, q)
+		rights, err := o.rights(c)
 		if err != nil {
 			return &exitStatus{exitError, err}
 		}
-		if err := o.print(c.OutOrStdout(), answer, tell); err != nil {
+		answer, err := rights.Answer(q)
+		if err != nil {
+			return &exitStatus{exitError, err}
+		}
+		if err := o.print(c.OutOrStdout(), answer, func(out io.Writer) { tell(out, answer) }); err != nil {
 			return &exitStatus{exitError, err}
 		}
 		if !answer.Allowed {
@@ -113,7 +150,8 @@ func newQuestionCommand(o *aclOptions, c *cobra.Command, tell func(io.Writer, *a
 	return c
 }
 
-func (o *aclOptions) answer(c *cobra.Command, q acl.Question) (*acl.Answer, error) {
+// rights reads the rules, and notes what is not in force.
+func (o *aclOptions) rights(c *cobra.Command) (*acl.Rights, error) {
 	if o.output != "text" && o.output != "json" {
 		return nil, fmt.Errorf("--output %q: use text or json", o.output)
 	}
@@ -128,18 +166,19 @@ func (o *aclOptions) answer(c *cobra.Command, q acl.Question) (*acl.Answer, erro
 	for _, note := range rights.Notes {
 		fmt.Fprintln(c.ErrOrStderr(), "note:", note)
 	}
-	return rights.Answer(q)
+	return rights, nil
 }
 
-func (o *aclOptions) print(out io.Writer, a *acl.Answer, tell func(io.Writer, *acl.Answer)) error {
+// print writes the result as JSON, or lets tell write it for people.
+func (o *aclOptions) print(out io.Writer, result any, tell func(io.Writer)) error {
 	if o.output == "text" {
-		tell(out, a)
+		tell(out)
 		return nil
 	}
 	e := json.NewEncoder(out)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
-	return e.Encode(a)
+	return e.Encode(result)
 }
 
 // objects reads the objects of the Broker, from files or from the cluster.

@@ -56,6 +56,39 @@ func TestACLExitCodes(t *testing.T) {
 	}
 }
 
+func TestACLLint(t *testing.T) {
+	const twice = `
+apiVersion: mqtt.godwit.io/v1alpha1
+kind: TopicACL
+metadata: {name: twice, namespace: default}
+spec:
+  brokerRef: {name: edge}
+  subjects: [{user: dashboard}]
+  rules: [{effect: Allow, actions: [Subscribe], topics: [telemetry/+/state]}]
+`
+	const finding = "TopicACL default/twice spec.rules[0] decides nothing: " +
+		"Allow in TopicACL default/dashboard spec.rules[0] covers it with telemetry/#\n"
+	for name, tc := range map[string]struct {
+		args   []string
+		code   int
+		stdout string
+	}{
+		"nothing":         {nil, 0, ""},
+		"nothing as JSON": {[]string{"-o", "json"}, 0, "[]\n"},
+		"a finding":       {[]string{"-f", "-"}, 1, finding},
+		"no manifests":    {[]string{"-f", "nowhere"}, 2, ""},
+		"an argument":     {[]string{"all"}, 2, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := append([]string{"acl", "lint", "-f", "../config/samples"}, tc.args...)
+			code, stdout, stderr := runCommand(t, strings.NewReader(twice), args...)
+			if code != tc.code || stdout != tc.stdout {
+				t.Errorf("exit code %d, %q\n%s", code, stdout, stderr)
+			}
+		})
+	}
+}
+
 func TestACLReadsStandardInputBesidesFiles(t *testing.T) {
 	const more = `
 apiVersion: mqtt.godwit.io/v1alpha1

@@ -35,7 +35,7 @@ type MQTTUser struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.username) == has(oldSelf.username) && (!has(self.username) || self.username == oldSelf.username)",message="username cannot be changed: create another MQTTUser"
 type MQTTUserSpec struct {
-	// The Broker that the user connects to. It holds some 4000 users with
+	// The Broker that the user connects to. It holds some 30000 users with
 	// passwords; newer ones are refused with reason BrokerFull. Cannot be changed.
 	// Example: {name: edge}.
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="brokerRef cannot be changed: create another MQTTUser"

@@ -141,11 +141,26 @@ type TopicACLStatus struct {
 	// +optional
 	MatchedUsers int32 `json:"matchedUsers"`
 
+	// Rules that decide nothing, because others cover them: for all users that are
+	// meant now, a denial, or a rule that allows as much.
+	// +optional
+	// +listType=atomic
+	ShadowedRules []ShadowedRule `json:"shadowedRules,omitempty"`
+
 	// Ready, Accepted and Programmed.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// ShadowedRule is a rule that decides nothing.
+type ShadowedRule struct {
+	// Index in spec.rules.
+	Index int32 `json:"index"`
+
+	// A rule that covers it. Example: "Deny in TopicACL iot/guard, spec.rules[0]".
+	CoveredBy string `json:"coveredBy"`
 }
 
 // TopicACLList is a list of TopicACLs.

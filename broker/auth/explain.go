@@ -72,10 +72,14 @@ func (a *ACL) ExplainSubscribe(filter string) Explanation {
 	return e
 }
 
+// tracingQuery returns a query that notes the rules that cover, by index.
 func (a *ACL) tracingQuery() (query, *[]int32) {
-	q := a.query()
-	q.trace = new([]int32)
-	return q, q.trace
+	q, rules := a.query(), new([]int32)
+	q.found = func(e entry) bool {
+		*rules = append(*rules, e.rule)
+		return false
+	}
+	return q, rules
 }
 
 func (a *ACL) explain(q query, found []int32) Explanation {
@@ -100,10 +104,13 @@ func (s *Snapshot) match(r ruleRef) RuleMatch {
 	rule := &p.Rules[r.rule]
 	g := grantOf(rule)
 	return RuleMatch{
-		Policy: p.Source, Rule: max(int(r.rule), rule.Index), Topic: rule.Topics[r.topic],
+		Policy: p.Source, Rule: indexInSource(p, int(r.rule)), Topic: rule.Topics[r.topic],
 		Effect: rule.Effect, MaxQoS: g.maxQoS, Retain: g.retain,
 	}
 }
+
+// indexInSource returns the index of a policy's rule in the rules of its source.
+func indexInSource(p *config.Policy, rule int) int { return max(rule, p.Rules[rule].Index) }
 
 // overlapping returns the rules on Subscribe that speak of some topic of the
 // subscription. It looks at every rule: it is for people who ask, not for the

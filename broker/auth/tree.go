@@ -170,7 +170,8 @@ type query struct {
 	audiences    []audience // sorted
 	user, client string     // what %u and %c stand for; noLevel if nothing
 	verdict      verdict
-	trace        *[]int32 // if set: all rules that cover, by index
+	found        func(e entry) (enough bool) // if set: hears of all rules that cover, until it has enough
+	enough       bool
 }
 
 // verdict is what the covering rules say together.
@@ -273,7 +274,7 @@ func (es entries) of(a audience) entries {
 func (q *query) addRun(es entries) {
 	for _, e := range es {
 		q.take(e)
-		if q.trace == nil && (e.deny || e.grant == full) {
+		if q.enough || q.found == nil && (e.deny || e.grant == full) {
 			return
 		}
 	}
@@ -283,8 +284,8 @@ func (q *query) addRun(es entries) {
 var full = grant{retain: true, maxQoS: 2}
 
 func (q *query) take(e entry) {
-	if q.trace != nil {
-		*q.trace = append(*q.trace, e.rule)
+	if q.found != nil && !q.enough {
+		q.enough = q.found(e)
 	}
 	v := &q.verdict
 	if e.deny {
@@ -299,5 +300,5 @@ func (q *query) take(e entry) {
 	}
 }
 
-// settled says that no further rule can change the verdict.
-func (q *query) settled() bool { return q.verdict.denied && q.trace == nil }
+// settled says that no further rule can change the verdict, or is asked for.
+func (q *query) settled() bool { return q.enough || q.verdict.denied && q.found == nil }

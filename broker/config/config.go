@@ -2,10 +2,11 @@
 // and what the engine enforces are the same types, so that the two cannot
 // drift apart.
 //
-// A configuration is two files. Settings (SettingsFile) holds what may be read
-// by anybody: listeners, limits, defaults. Access (AccessFile) holds users with
-// their password hashes and the topic rules, and comes from a Secret. Both are
-// JSON. Certificates and keys are files of their own that Settings points to.
+// A configuration is settings and access. Settings (SettingsFile) holds what may
+// be read by anybody: listeners, limits, defaults. Access (Files: AccessFile, and
+// shards where that would be too large) holds users with their password hashes
+// and the topic rules, and comes from Secrets. All are JSON. Certificates and
+// keys are files of their own that Settings points to.
 package config
 
 import (
@@ -29,12 +30,13 @@ type Config struct {
 	Revision string
 }
 
-// Revision is the name of a configuration's content: a hash over both files as
-// they stand on disk. The operator computes it from what it rendered, the
-// broker from what it read, and a change has taken force where the two agree.
-func Revision(settings, access []byte) string {
+// Revision is the name of a configuration's content: a hash over SettingsFile and
+// AccessFile, which names its shards by their content. The operator computes it
+// from what it rendered, the broker from what it read, and a change has taken
+// force where the two agree.
+func Revision(settings []byte, access Files) string {
 	h := sha256.New()
-	for _, part := range [][]byte{settings, access} {
+	for _, part := range [][]byte{settings, access[AccessFile]} {
 		sum := sha256.Sum256(part)
 		h.Write(sum[:])
 	}
@@ -154,7 +156,7 @@ type Drain struct {
 	ServerReference string `json:"serverReference,omitempty"`
 }
 
-// Access is the content of AccessFile.
+// Access is the content of the access directory: see Files.
 type Access struct {
 	Users    []User   `json:"users,omitempty"`
 	Policies []Policy `json:"policies,omitempty"`

@@ -6,25 +6,24 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 )
 
-// MaxFileSize bounds each of the two files, in bytes, before anything of it is
-// parsed.
+// MaxFileSize bounds each file, in bytes, before anything of it is parsed.
 const MaxFileSize = 64 << 20
 
-// Parse reads the content of the two files and returns the configuration with
-// its defaults spelled out. Unknown fields are errors, and so is everything that
-// Validate finds.
-func Parse(settings, access []byte) (*Config, error) {
+// Parse reads the content of SettingsFile and of the access directory and returns
+// the configuration with its defaults spelled out. Unknown fields are errors, and
+// so is everything that Validate finds. Other files of the access directory are
+// passed over.
+func Parse(settings []byte, access Files) (*Config, error) {
 	c := &Config{Revision: Revision(settings, access)}
-	err := errors.Join(
-		decode(SettingsFile, settings, &c.Settings),
-		decode(AccessFile, access, &c.Access),
-	)
-	if err != nil {
+	var err error
+	c.Access, err = access.decode()
+	if err = errors.Join(decode(SettingsFile, settings, &c.Settings), err); err != nil {
 		return nil, err
 	}
 	c.Settings = c.Settings.Defaulted()
@@ -34,9 +33,9 @@ func Parse(settings, access []byte) (*Config, error) {
 	return c, nil
 }
 
-// Load is Parse of SettingsFile in settingsDir and AccessFile in accessDir.
+// Load is Parse of the files in settingsDir and accessDir.
 func Load(settingsDir, accessDir string) (*Config, error) {
-	settings, access, err := readPair(settingsDir, accessDir)
+	settings, access, err := readFiles(settingsDir, accessDir)
 	if err != nil {
 		return nil, err
 	}
@@ -61,10 +60,31 @@ func (s *Settings) Files() []string {
 	return slices.Compact(files)
 }
 
-func readPair(settingsDir, accessDir string) (settings, access []byte, err error) {
+func readFiles(settingsDir, accessDir string) (settings []byte, access Files, err error) {
 	settings, serr := readFile(filepath.Join(settingsDir, SettingsFile))
-	access, aerr := readFile(filepath.Join(accessDir, AccessFile))
+	access, aerr := ReadAccess(accessDir)
 	return settings, access, errors.Join(serr, aerr)
+}
+
+// ReadAccess reads AccessFile of a directory and the shards that it names. One that is not there
+// is left out, for Parse to tell of.
+func ReadAccess(dir string) (Files, error) {
+	content, err := readFile(filepath.Join(dir, AccessFile))
+	if err != nil {
+		return nil, err
+	}
+	files := Files{AccessFile: content}
+	for _, name := range files.Shards() {
+		content, err := readFile(filepath.Join(dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		files[name] = content
+	}
+	return files, nil
 }
 
 // readFile reads a file that is at most MaxFileSize long.

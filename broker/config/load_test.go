@@ -14,8 +14,11 @@ const (
 	minimalAccess   = `{}`
 )
 
+// alone is an access directory with nothing but AccessFile.
+func alone(content string) Files { return Files{AccessFile: []byte(content)} }
+
 func TestParseSpellsOutDefaults(t *testing.T) {
-	c, err := Parse([]byte(minimalSettings), []byte(minimalAccess))
+	c, err := Parse([]byte(minimalSettings), alone(minimalAccess))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +40,7 @@ func TestParseSpellsOutDefaults(t *testing.T) {
 	if !reflect.DeepEqual(c.Settings, want) {
 		t.Errorf("settings\n got %+v\nwant %+v", c.Settings, want)
 	}
-	if c.Revision != Revision([]byte(minimalSettings), []byte(minimalAccess)) {
+	if c.Revision != Revision([]byte(minimalSettings), alone(minimalAccess)) {
 		t.Error("the revision is not that of the bytes that were read")
 	}
 }
@@ -76,7 +79,7 @@ func TestParseRefusesWhatItDoesNotUnderstand(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, err := Parse([]byte(tt.settings), []byte(tt.access))
+			_, err := Parse([]byte(tt.settings), alone(tt.access))
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error = %v, want one that says %q", err, tt.want)
 			}
@@ -87,7 +90,7 @@ func TestParseRefusesWhatItDoesNotUnderstand(t *testing.T) {
 func TestRevisionTellsTheFilesApart(t *testing.T) {
 	seen := map[string]bool{}
 	for _, pair := range [][2]string{{"ab", ""}, {"a", "b"}, {"", "ab"}, {"b", "a"}} {
-		seen[Revision([]byte(pair[0]), []byte(pair[1]))] = true
+		seen[Revision([]byte(pair[0]), alone(pair[1]))] = true
 	}
 	if len(seen) != 4 {
 		t.Errorf("%d revisions for 4 contents", len(seen))
@@ -116,15 +119,23 @@ func TestFilesAreSortedAndUnique(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add([]byte(minimalSettings), []byte(minimalAccess))
-	f.Add([]byte(`{"listeners":[{"tls":{}}]}`), []byte(`{"policies":[{"rules":[{"topics":["%u/#"]}]}]}`))
-	f.Fuzz(func(t *testing.T, settings, access []byte) {
-		c, err := Parse(settings, access)
-		if err != nil {
-			return
-		}
-		if err := c.Validate(); err != nil {
-			t.Errorf("a parsed configuration is invalid: %v", err)
+	f.Add([]byte(minimalSettings), []byte(minimalAccess), []byte(`{}`))
+	f.Add([]byte(`{"listeners":[{"tls":{}}]}`), []byte(`{"policies":[{"rules":[{"topics":["%u/#"]}]}]}`), []byte(`{}`))
+	f.Add([]byte(minimalSettings), []byte(`{"shards":["access-0-00000000000000000000000000000000.json"]}`),
+		[]byte(`{"users":[{"username":"u"}],"policies":[{"source":"a/b","rules":[]}],"members":{"a/b":["u"]}}`))
+	f.Fuzz(func(t *testing.T, settings, access, content []byte) {
+		name := shardName(0, content)
+		for _, files := range []Files{
+			{AccessFile: access},
+			{AccessFile: []byte(`{"shards":["` + name + `"]}`), name: content},
+		} {
+			c, err := Parse(settings, files)
+			if err != nil {
+				continue
+			}
+			if err := c.Validate(); err != nil {
+				t.Errorf("a parsed configuration is invalid: %v", err)
+			}
 		}
 	})
 }

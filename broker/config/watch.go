@@ -3,6 +3,7 @@ package config
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -20,20 +21,29 @@ const (
 	poll = 5 * time.Second
 	// pollAlone is the pace where the system grants no events at all.
 	pollAlone = time.Second
+	// settling is how long files of different moments are taken for a change that
+	// is under way, before they are told as an error.
+	settling = 15 * time.Second
 )
 
-// Watcher follows a configuration on disk: the two files, and the certificates
-// that they point to. What it hands out was parsed and validated whole; the last
+// Watcher follows a configuration on disk: its files, and the certificates that
+// they point to. What it hands out was parsed and validated whole; the last
 // good configuration stays in force while the files hold a bad one.
 //
 // Events only make it look sooner: it always reads everything, so that a swapped
 // symlink, a replaced file and one that was written in place are all the same to
-// it. The files may be of different moments while a change is under way: each
-// pair that is valid by itself is applied.
+// it. Settings and access may be of different moments while a change is under
+// way: each pair that is valid by itself is applied. Shards of different moments
+// are not: the last good configuration stays in force until they belong together.
 type Watcher struct {
 	settingsDir, accessDir string
 	log                    *slog.Logger
-	inForce                fingerprint // of Run alone
+	settling               time.Duration
+
+	// Of Run alone: what is in force, and since when the shards do not belong
+	// together; zero where they do.
+	inForce    fingerprint
+	incomplete time.Time
 
 	mu      sync.Mutex
 	current *Config
@@ -46,7 +56,7 @@ type fingerprint [sha256.Size]byte
 // NewWatcher loads the configuration that stands on disk now, for Current. Run
 // finds every change since.
 func NewWatcher(settingsDir, accessDir string, log *slog.Logger) (*Watcher, error) {
-	w := &Watcher{settingsDir: settingsDir, accessDir: accessDir, log: log}
+	w := &Watcher{settingsDir: settingsDir, accessDir: accessDir, log: log, settling: settling}
 	c, sum, err := w.load()
 	if err != nil {
 		return nil, err
@@ -166,11 +176,26 @@ func (w *Watcher) check(apply func(*Config) error) {
 	if err == nil && sum != w.inForce {
 		err = apply(c)
 	}
-	if err != nil {
+	switch {
+	case w.isSettling(err):
+	case err != nil:
 		w.fail(err)
-		return
+	default:
+		w.succeed(c, sum)
 	}
-	w.succeed(c, sum)
+}
+
+// isSettling says that an error is of shards whose change may be under way.
+func (w *Watcher) isSettling(err error) bool {
+	if !errors.Is(err, ErrIncomplete) {
+		w.incomplete = time.Time{}
+		return false
+	}
+	now := time.Now()
+	if w.incomplete.IsZero() {
+		w.incomplete = now
+	}
+	return now.Sub(w.incomplete) < w.settling
 }
 
 func (w *Watcher) succeed(c *Config, sum fingerprint) {
@@ -199,11 +224,10 @@ func (w *Watcher) fail(err error) {
 // load reads the files and the certificates that they point to. A certificate
 // that cannot be read is for the receiver of the configuration to report.
 func (w *Watcher) load() (*Config, fingerprint, error) {
-	settings, access, err := readPair(w.settingsDir, w.accessDir)
-	if err != nil {
-		return nil, fingerprint{}, err
+	c, err := Load(w.settingsDir, w.accessDir)
+	if errors.Is(err, ErrIncomplete) {
+		c, err = Load(w.settingsDir, w.accessDir) // the directory was swapped between two reads
 	}
-	c, err := Parse(settings, access)
 	if err != nil {
 		return nil, fingerprint{}, err
 	}

@@ -24,11 +24,31 @@ type mount struct {
 func newMount(t *testing.T, files map[string]string) *mount {
 	t.Helper()
 	m := &mount{t: t, dir: t.TempDir()}
-	m.swap(files)
-	for name := range files {
-		m.must(os.Symlink(filepath.Join("..data", name), filepath.Join(m.dir, name)))
-	}
+	m.replace(files)
 	return m
+}
+
+// replace is swap for files of other names: their links come after the content,
+// and those of files that are gone go last.
+func (m *mount) replace(files map[string]string) {
+	m.t.Helper()
+	m.swap(files)
+	entries, err := os.ReadDir(m.dir)
+	m.must(err)
+	linked := map[string]bool{}
+	for _, e := range entries {
+		linked[e.Name()] = true
+	}
+	for name := range files {
+		if !linked[name] {
+			m.must(os.Symlink(filepath.Join("..data", name), filepath.Join(m.dir, name)))
+		}
+	}
+	for name := range linked {
+		if _, wanted := files[name]; !wanted && !strings.HasPrefix(name, "..") {
+			m.must(os.Remove(filepath.Join(m.dir, name)))
+		}
+	}
 }
 
 // swap replaces the whole content at once.
@@ -122,22 +142,30 @@ func accessWith(user string) string {
 
 func startWatcher(t *testing.T) *fixture {
 	t.Helper()
+	f := newFixture(t, map[string]string{AccessFile: accessWith("u")})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f.watcher.Run(ctx, f.sink.apply)
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	return f
+}
+
+// newFixture is a Watcher on mounts, one of them with these access files, that
+// does not run.
+func newFixture(t *testing.T, access map[string]string) *fixture {
+	t.Helper()
 	f := &fixture{t: t, sink: &sink{}, logs: &logs{}}
 	f.cert = newMount(t, map[string]string{"tls.crt": "c1", "tls.key": "k1"})
 	f.settings = newMount(t, map[string]string{SettingsFile: settingsWith("a", f.cert.dir)})
-	f.access = newMount(t, map[string]string{AccessFile: accessWith("u")})
+	f.access = newMount(t, access)
 	w, err := NewWatcher(f.settings.dir, f.access.dir, slog.New(slog.NewTextHandler(f.logs, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	f.watcher = w
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		w.Run(ctx, f.sink.apply)
-	}()
-	t.Cleanup(func() { cancel(); <-done })
 	return f
 }
 
@@ -164,7 +192,7 @@ func TestWatcherAppliesSwappedFiles(t *testing.T) {
 	if n := f.sink.count(); n != 2 {
 		t.Errorf("applied %d times, want 2", n)
 	}
-	want := Revision([]byte(settingsWith("b", f.cert.dir)), []byte(accessWith("v")))
+	want := Revision([]byte(settingsWith("b", f.cert.dir)), alone(accessWith("v")))
 	if got := f.watcher.Current().Revision; got != want {
 		t.Errorf("revision = %s, want %s", got, want)
 	}

@@ -32,8 +32,8 @@ const (
 	DroppedTooLarge
 	DroppedExpired
 	DroppedUnauthorized
-	DroppedLost
 	DroppedRetainedFull
+	DroppedLost
 	ConnectionsAccepted
 	ConnectionsRefused
 	ConnectionsClosed

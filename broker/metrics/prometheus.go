@@ -13,16 +13,16 @@ func described(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	descBytesReceived   = described("bytes_received_total", "Bytes of control packets received.")
-	descBytesSent       = described("bytes_sent_total", "Bytes of control packets sent.")
+	descBytesReceived   = described("bytes_received_total", "Bytes received from clients, those of TLS and WebSocket among them.")
+	descBytesSent       = described("bytes_sent_total", "Bytes sent to clients, those of TLS and WebSocket among them.")
 	descPacketsReceived = described("packets_received_total", "Control packets received.")
 	descPacketsSent     = described("packets_sent_total", "Control packets sent.")
 	descReceived        = described("messages_received_total", "PUBLISH packets received.", "qos")
 	descUnstored        = described("messages_refused_total", "PUBLISH packets refused because the store takes nothing new.")
 	descSent            = described("messages_sent_total", "PUBLISH packets sent.", "qos")
-	descDropped         = described("messages_dropped_total", "Messages that were not delivered to a session.", "reason")
+	descDropped         = described("messages_dropped_total", "Messages that were taken, and not delivered to a session or not kept as retained.", "reason")
 	descAccepted        = described("connections_accepted_total", "Network connections accepted.")
-	descRefused         = described("connections_refused_total", "Network connections refused before MQTT was spoken.")
+	descRefused         = described("connections_refused_total", "Network connections that were not taken: the limits of their listener, or no file descriptor.")
 	descClosed          = described("connections_closed_total", "Network connections that ended.")
 	descErrors          = described("protocol_errors_total", "Connections ended for breaking the protocol.")
 	descThrottled       = described("publish_throttled_total", "PUBLISH packets after which a connection was not read for a while, for its user's publish rate.")
@@ -54,8 +54,8 @@ var totals = [counters]series{
 	DroppedTooLarge:     {descDropped, []string{"too_large"}},
 	DroppedExpired:      {descDropped, []string{"expired"}},
 	DroppedUnauthorized: {descDropped, []string{"unauthorized"}},
-	DroppedLost:         {descDropped, []string{"lost"}},
 	DroppedRetainedFull: {descDropped, []string{"retained_full"}},
+	DroppedLost:         {descDropped, []string{"lost"}},
 	ConnectionsAccepted: {descAccepted, nil},
 	ConnectionsRefused:  {descRefused, nil},
 	ConnectionsClosed:   {descClosed, nil},

@@ -22,10 +22,11 @@ func (w *Worker) deliverTo(e *topic.Entry[*Subscriber], p *packet.Publish, ids [
 		w.enqueue(s, w.delivery(s, p, q, retain, ids, shared)) // behind those that wait [MQTT-4.6.0-6]
 	case q == packet.QoS0:
 		w.sendQoS0(s, retain, ids)
-	case s.link != nil && s.session.Ready() && !s.link.Congested():
+	case s.link != nil && s.session.Ready() && !s.link.Congested() && (q < packet.QoS2 || w.mayHold(s)):
 		w.sendTracked(s, p, q, retain, ids, shared)
 	case s.link != nil || s.session.Durable && !s.ended:
 		w.enqueue(s, w.delivery(s, p, q, retain, ids, shared))
+		w.holdBack(s)
 	}
 }
 
@@ -104,30 +105,9 @@ func (w *Worker) delivery(s *Subscriber, p *packet.Publish, q packet.QoS, retain
 func (w *Worker) persist(s *Subscriber, d *session.Delivery) {
 	if d.Seq != 0 {
 		w.batch.Deliveries = append(w.batch.Deliveries, store.Delivery{Session: s.ID, Delivery: d})
-	}
-}
-
-// hold makes the packet identifier of a delivery durable.
-func (w *Worker) hold(s *Subscriber, d *session.Delivery, id uint16) {
-	w.batch.Sent = append(w.batch.Sent, store.Sent{Session: s.ID, Seq: d.Seq, Message: d.ID, ID: id})
-	w.held = append(w.held, held{subscriber: s, seq: d.Seq, id: id})
-}
-
-// held is a delivery whose packet identifier is about to be durable.
-type held struct {
-	subscriber *Subscriber
-	seq        uint64
-	id         uint16
-}
-
-// confirm sends what was held.
-func (w *Worker) confirm(all []held) {
-	for _, h := range all {
-		s := h.subscriber
-		s.mu.Lock()
-		s.session.Confirm(h.id, h.seq)
-		w.pump(s)
-		s.mu.Unlock()
+		if d.QoS == packet.QoS2 {
+			w.handsOver(s)
+		}
 	}
 }
 
@@ -166,6 +146,7 @@ func (w *Worker) enqueue(s *Subscriber, d *session.Delivery) {
 // Subscriber is locked.
 func (w *Worker) pump(s *Subscriber) {
 	for s.link != nil && !s.link.Congested() {
+		w.holdBack(s)
 		o, ok := s.session.Next()
 		switch {
 		case !ok:

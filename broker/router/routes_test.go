@@ -1,6 +1,7 @@
 package router
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -9,7 +10,7 @@ import (
 
 // keptRoutes returns the number of routes that w keeps, and the bytes of their names.
 func keptRoutes(w *Worker) (routes, names int) {
-	for _, rt := range append(w.routes.slots, w.routes.long) {
+	for _, rt := range append(w.routes.slots, w.routes.passing) {
 		if rt != nil {
 			routes++
 			names += cap(rt.topic)
@@ -48,10 +49,37 @@ func TestDeniedTopicsTakeNoRoute(t *testing.T) {
 		publish("a", packet.ReasonNoMatchingSubscribers)
 		publish("b/#", packet.ReasonTopicNameInvalid)
 	}
-	if routes, _ := keptRoutes(w); routes != 1 {
-		t.Errorf("%d routes are kept, want 1", routes)
+	for _, rt := range append(w.routes.slots, w.routes.passing) {
+		if rt != nil && string(rt.topic) != "a" {
+			t.Errorf("a route is kept for %q", rt.topic)
+		}
 	}
 	r.SetAccess(rules(t, allow("b")))
 	publish("a", packet.ReasonNotAuthorized)
 	publish("b", packet.ReasonNoMatchingSubscribers)
+}
+
+func TestTopicsThatComeOnceDriveNothingOut(t *testing.T) {
+	_, w := openWith(t, rules(t, allow("#")))
+	s, l := connect(t, w, "c")
+	subscribe(t, w, s, "#", packet.QoS0)
+	for range 2 {
+		publishTo(t, w, "often", packet.QoS0)
+		publishTo(t, w, "seldom", packet.QoS0)
+	}
+	const once = 4 * routeSlots
+	for i := range once {
+		publishTo(t, w, fmt.Sprint("once/", i), packet.QoS0)
+	}
+	for _, name := range []string{"often", "seldom"} {
+		if w.routes.find([]byte(name)) == nil {
+			t.Errorf("%q was driven out", name)
+		}
+	}
+	if routes, _ := keptRoutes(w); routes > 10 {
+		t.Errorf("%d routes are kept", routes)
+	}
+	if l.written != once+4 {
+		t.Errorf("%d messages come, want %d", l.written, once+4)
+	}
 }

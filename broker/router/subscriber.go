@@ -62,6 +62,7 @@ type Subscriber struct {
 	overflow     Overflow
 	disconnected time.Time
 	will         *store.Will // of the connection that stands, or waits for its delay to pass
+	handovers    *handovers  // see mayHold; nil while nothing of QoS 2 came for a durable session
 	reading      *reading    // what is being read of the store for the client, nil if nothing is
 	replays      []*replay   // retained messages that are to follow, one after the other
 	leaving      *leaving    // what becomes of a session that has ended; nil if that is over

@@ -38,6 +38,7 @@ type Worker struct {
 	batch    store.Batch
 	owed     bool                // retained messages were handed to the store since the last Commit
 	held     []held              // sent once batch is durable
+	handed   atomic.Uint64       // batches that the store was given; other workers read it
 	left     []*session.Delivery // of shared subscriptions, by sessions that have ended
 	swept    swept
 }
@@ -103,6 +104,7 @@ func (w *Worker) commit(done func(error)) {
 	defer w.batch.Reset() // whatever the store does
 	all := w.held
 	w.held = nil
+	defer w.handed.Add(1)
 	if done == nil && all == nil {
 		w.r.store.Commit(&w.batch, nil)
 		return

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"log/slog"
+	"math"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -28,41 +29,35 @@ const (
 	stateClosed
 )
 
-// conn is a network connection of a client. Its loop's goroutine owns all
-// fields but those below mu, and alone opens, reads and closes it. Any loop may
-// write to it.
+// conn is a network connection of a client. Its loop owns all fields but the
+// atomic ones and those that mu guards, and alone opens, reads and closes it. Any
+// loop may write to it.
 type conn struct {
 	server   *Server
 	loop     *loop
 	listener *port
-	fd       int
-	remote   netip.AddrPort
 	tls      *tlsStream          // nil on a plain connection
 	ws       *listener.WebSocket // nil where MQTT is spoken directly
+	fd       int
 
 	state    connState
 	version  packet.Version
-	opened   uint32 // wheel time
+	held     held   // why no packet is handled for the moment
+	assigned bool   // the server chose the client identifier
 	seen     uint32 // wheel time of the last bytes
+	opened   uint32 // wheel time
 	patience uint32 // seconds of silence before it ends; 0 is no bound
-	spoke    spoke
+
+	limits     connLimits
+	subscriber *router.Subscriber // nil before it has a session
+	publisher  router.Publisher
+	quota      *quota
+	rested     time.Duration // for its quota, since the socket was read
+	waiting    int32         // answers that wait for a commit
+	unanswered int32         // messages of QoS 1 and 2 from the client that are not acknowledged to their end
 
 	part []byte // the beginning of a packet that is not complete
 	want int    // its whole size if known, else 0
-
-	held held // why no packet is handled for the moment
-
-	subscriber *router.Subscriber // nil before it has a session
-	publisher  router.Publisher
-	limits     connLimits
-	quota      *quota
-	rested     time.Duration // for its quota, since the socket was read
-	aliases    []string      // by topic alias, from 1
-	enhanced   *enhanced
-	connecting []byte // body of the CONNECT that is being judged
-	assigned   bool   // the server chose the client identifier
-	waiting    int    // answers that wait for a commit
-	unanswered int    // messages of QoS 1 and 2 from the client that are not acknowledged to their end
 
 	pending   atomic.Int64 // bytes that wait to be written
 	congested atomic.Bool  // messages wait for pending to shrink
@@ -70,26 +65,35 @@ type conn struct {
 	welcomed  atomic.Bool  // CONNACK was written: messages may follow
 	gone      atomic.Bool  // nobody waits for what is computed for it
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards what follows, to fin
 	out     outbound
 	dirty   bool // a loop is going to flush it
 	blocked bool // the kernel takes no more: the poller watches for room
 	paused  bool // not read
 	ended   bool // nothing more is written, and fd may be closed
 	fin     bool // the sending side is shut down once out is empty
+
+	spoke    spoke
+	remote   netip.AddrPort
+	aliases  []string // by topic alias, from 1
+	enhanced *enhanced
 }
 
-// connLimits of a connection, fixed at CONNECT.
+// connLimits of a connection, fixed at CONNECT. There is one for each idle
+// connection, so they are no larger than they have to be.
 type connLimits struct {
-	maxPacket        int // bytes that it may send in one packet
-	maxPacketSent    int // bytes that it takes in one packet; 0 is no limit
-	maxQoS           packet.QoS
-	receiveMax       int
-	maxSubscriptions int
-	problemInfo      bool // reason strings are welcome [MQTT-3.1.2-29]
-	topicAliasMax    int
 	full             int64 // bytes waiting from which on QoS 0 is dropped
+	maxPacket        int32 // bytes that it may send in one packet
+	maxPacketSent    int32 // bytes that it takes in one packet; 0 is no limit
+	maxSubscriptions int32 // 0 is no limit
+	receiveMax       int32
+	topicAliasMax    uint16
+	maxQoS           packet.QoS
+	problemInfo      bool // reason strings are welcome [MQTT-3.1.2-29]
 }
+
+// limit32 is a limit in the size that connLimits keep it.
+func limit32[N int | int64 | uint32](limit N) int32 { return int32(min(int64(limit), math.MaxInt32)) }
 
 // Bytes waiting to be written from which on messages of QoS 1 and 2 wait in the
 // session, and below which they go on.
@@ -309,7 +313,7 @@ func (c *conn) send(frame []byte) {
 }
 
 func (c *conn) fits(size int) bool {
-	return c.limits.maxPacketSent == 0 || size <= c.limits.maxPacketSent
+	return c.limits.maxPacketSent == 0 || size <= int(c.limits.maxPacketSent)
 }
 
 // fail ends the connection of a client that broke the protocol: with the reason

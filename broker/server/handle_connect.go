@@ -32,7 +32,7 @@ func (c *conn) handleFirst(h packet.Header, body []byte) error {
 		return err
 	}
 	if p.Properties.Has(packet.PropMaximumPacketSize) {
-		c.limits.maxPacketSent = int(p.Properties.MaximumPacketSize)
+		c.limits.maxPacketSent = limit32(p.Properties.MaximumPacketSize)
 	}
 	c.limits.problemInfo = !p.Properties.Has(packet.PropRequestProblemInfo) || p.Properties.RequestProblemInfo == 1
 	if reason, err := c.vet(&p); err != nil {
@@ -111,7 +111,7 @@ func (c *conn) authenticate(p *packet.Connect, body []byte) {
 		c.admit(p, who, nil)
 		return
 	}
-	c.connecting = append([]byte(nil), body...)
+	body = append([]byte(nil), body...)
 	cred.Password = append([]byte(nil), cred.Password...)
 	if c.server.verifications.Add(1) > maxVerifications {
 		c.server.verifications.Add(-1)
@@ -119,7 +119,7 @@ func (c *conn) authenticate(p *packet.Connect, body []byte) {
 		return
 	}
 	c.await()
-	go c.verify(access, cred)
+	go c.verify(access, cred, body)
 }
 
 func assignClientID() []byte {
@@ -147,8 +147,8 @@ func (c *conn) credentials(p *packet.Connect) auth.Credentials {
 const maxVerifications = 4096
 
 // verify checks a password, which takes long on purpose. No more run at a time
-// than there are processors.
-func (c *conn) verify(access *auth.Snapshot, cred auth.Credentials) {
+// than there are processors. body is that of the CONNECT.
+func (c *conn) verify(access *auth.Snapshot, cred auth.Credentials, body []byte) {
 	defer c.server.verifications.Add(-1)
 	c.server.verifying <- struct{}{}
 	if c.gone.Load() { // the client did not wait
@@ -157,17 +157,15 @@ func (c *conn) verify(access *auth.Snapshot, cred auth.Credentials) {
 	}
 	who, err := c.server.authenticator.Authenticate(access, cred)
 	<-c.server.verifying
-	c.post(func() { c.verified(who, cred, err) })
+	c.post(func() { c.verified(who, cred, body, err) })
 }
 
 // verified goes on with a CONNECT.
-func (c *conn) verified(who auth.Principal, cred auth.Credentials, err error) {
+func (c *conn) verified(who auth.Principal, cred auth.Credentials, body []byte, err error) {
 	if c.state != stateAuth {
 		return // the client did not wait
 	}
 	c.state = stateConnect
-	body := c.connecting
-	c.connecting = nil
 	if err != nil {
 		reason := packet.ReasonNotAuthorized
 		if refused, ok := errors.AsType[*auth.Error](err); ok {
@@ -212,10 +210,10 @@ func (c *conn) terms(p *packet.Connect, who auth.Principal) (*router.Connect, *p
 		Limits:     queueLimits(&m),
 		Overflow:   overflow(m.Overflow),
 	}
-	c.limits.maxPacket = int(m.MaxPacketSize)
+	c.limits.maxPacket = limit32(m.MaxPacketSize)
 	c.limits.maxQoS = packet.QoS(*m.MaxQoS)
-	c.limits.receiveMax = m.ReceiveMaximum
-	c.limits.maxSubscriptions = m.MaxSubscriptionsPerClient
+	c.limits.receiveMax = limit32(m.ReceiveMaximum)
+	c.limits.maxSubscriptions = limit32(m.MaxSubscriptionsPerClient)
 	c.limits.full = m.MaxQueuedBytes
 	c.applyUserLimits(who, req)
 	c.patience = patience(p.KeepAlive)
@@ -263,8 +261,8 @@ func (c *conn) terms5(p *packet.Connect, req *router.Connect, ack *packet.Connac
 		out.MaximumQoS = q
 		out.Set(packet.PropMaximumQoS)
 	}
-	if c.limits.topicAliasMax = *m.TopicAliasMaximum; c.limits.topicAliasMax > 0 {
-		out.TopicAliasMaximum = uint16(c.limits.topicAliasMax)
+	if c.limits.topicAliasMax = uint16(*m.TopicAliasMaximum); c.limits.topicAliasMax > 0 {
+		out.TopicAliasMaximum = c.limits.topicAliasMax
 		out.Set(packet.PropTopicAliasMaximum)
 	}
 	if c.assigned { // [MQTT-3.1.3-7]
@@ -299,14 +297,14 @@ func (c *conn) applyUserLimits(who auth.Principal, req *router.Connect) {
 	if !ok || who.Anonymous {
 		return
 	}
-	c.limits.maxPacket = narrow(c.limits.maxPacket, int(u.Limits.MaxPacketSize))
-	c.limits.maxSubscriptions = narrow(c.limits.maxSubscriptions, u.Limits.MaxSubscriptions)
+	c.limits.maxPacket = narrow(c.limits.maxPacket, limit32(u.Limits.MaxPacketSize))
+	c.limits.maxSubscriptions = narrow(c.limits.maxSubscriptions, limit32(u.Limits.MaxSubscriptions))
 	req.MaxConnections = u.Limits.MaxConnections
 	req.Limits.QueuedMessages = narrow(req.Limits.QueuedMessages, u.Limits.MaxQueuedMessages)
 }
 
 // narrow returns the lower of two limits, of which 0 is none.
-func narrow(limit, own int) int {
+func narrow[N int | int32](limit, own N) N {
 	if own > 0 && (limit == 0 || own < limit) {
 		return own
 	}

@@ -83,12 +83,12 @@ func (c *conn) resolveAlias(p *packet.Publish) error {
 		return nil
 	}
 	alias := int(p.Properties.TopicAlias)
-	if alias > c.limits.topicAliasMax {
+	if alias > int(c.limits.topicAliasMax) {
 		return publishError(packet.ReasonTopicAliasInvalid, "the topic alias is above the maximum")
 	}
 	if len(p.Topic) > 0 {
 		if c.aliases == nil {
-			c.aliases = make([]string, c.limits.topicAliasMax+1)
+			c.aliases = make([]string, int(c.limits.topicAliasMax)+1)
 		}
 		if c.aliases[alias] != string(p.Topic) {
 			c.aliases[alias] = string(p.Topic)

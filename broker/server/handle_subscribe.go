@@ -18,7 +18,7 @@ func (c *conn) handleSubscribe(body []byte) error {
 		}
 	}
 	w := c.loop.worker
-	c.loop.subscribed = w.Subscribe(c.subscriber, c, p, c.limits.maxSubscriptions, c.loop.subscribed[:0])
+	c.loop.subscribed = w.Subscribe(c.subscriber, c, p, int(c.limits.maxSubscriptions), c.loop.subscribed[:0])
 	ack := packet.Suback{ID: p.ID}
 	type replay struct {
 		filter string

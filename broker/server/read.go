@@ -124,7 +124,7 @@ func (c *conn) next(data []byte) (frame, body []byte, h packet.Header, err error
 		return nil, nil, h, err
 	}
 	size := n + h.Length
-	if size > c.limits.maxPacket {
+	if size > int(c.limits.maxPacket) {
 		return nil, nil, h, &packet.Error{
 			Type: h.Type, Reason: packet.ReasonPacketTooLarge,
 			Detail: fmt.Sprintf("%d bytes, and the limit is %d", size, c.limits.maxPacket),

@@ -14,7 +14,7 @@ import (
 
 // begin starts with the outermost.
 func (c *conn) begin() {
-	c.limits.maxPacket = int(min(c.server.settings().MQTT.MaxPacketSize, readSize)) // of CONNECT
+	c.limits.maxPacket = limit32(min(c.server.settings().MQTT.MaxPacketSize, readSize)) // of CONNECT
 	if p := c.listener; p.settings.Load().ProxyProtocol && listener.Trusted(*p.trusted.Load(), c.remote.Addr()) {
 		c.state = stateProxy
 		return

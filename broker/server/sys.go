@@ -16,7 +16,8 @@ func (s *Server) publishSys(w *router.Worker) {
 	m := s.metrics
 	received := m.Total(metrics.PublishReceivedQoS0) + m.Total(metrics.PublishReceivedQoS1) + m.Total(metrics.PublishReceivedQoS2)
 	sent := m.Total(metrics.PublishSentQoS0) + m.Total(metrics.PublishSentQoS1) + m.Total(metrics.PublishSentQoS2)
-	dropped := m.Total(metrics.DroppedQueueFull) + m.Total(metrics.DroppedSlowConsumer) + m.Total(metrics.DroppedTooLarge) + m.Total(metrics.DroppedExpired)
+	dropped := m.Total(metrics.DroppedQueueFull) + m.Total(metrics.DroppedSlowConsumer) + m.Total(metrics.DroppedTooLarge) +
+		m.Total(metrics.DroppedExpired) + m.Total(metrics.DroppedUnauthorized) + m.Total(metrics.DroppedRetainedFull)
 	retained, _ := s.router.Retained()
 	connected, sessions := s.router.Connected(), s.router.Sessions()
 	number := func(n uint64) string { return strconv.FormatUint(n, 10) }

@@ -38,6 +38,9 @@ type Session struct {
 	// client [MQTT-3.3.4-9]. It is set at each connect, and is at least 1.
 	Window int
 	Limits Limits
+	// HoldBack lets messages of QoS 2 of a durable session wait in the queue, with
+	// all behind them: see Hold.
+	HoldBack bool
 
 	subscriptions subscriptions
 	out           inflight
@@ -189,7 +192,7 @@ func (s *Session) Next() (o Outgoing, ok bool) {
 			return o, ok
 		}
 	}
-	if s.queue.len() == 0 || s.out.used >= s.Window {
+	if s.queue.len() == 0 || s.out.used >= s.Window || s.HoldBack && s.holdsNext() {
 		return Outgoing{}, false
 	}
 	d := s.queue.pop()
@@ -201,6 +204,12 @@ func (s *Session) Next() (o Outgoing, ok bool) {
 	default:
 		return Outgoing{Delivery: d, ID: s.Send(d.QoS, d)}, true
 	}
+}
+
+// holdsNext reports whether what waits longest needs an identifier that is
+// durable.
+func (s *Session) holdsNext() bool {
+	return s.Durable && s.queue.items[s.queue.head].QoS == packet.QoS2
 }
 
 // Abandoned returns the deliveries of shared subscriptions that other members

@@ -29,7 +29,7 @@ import (
 //
 //	ca.crt, ca.key                     the local CA
 //	settings/settings.json             what the broker reads
-//	access/access.json
+//	access/access.json                 and more, where there are many users
 //	tls/LISTENER/{tls.crt,tls.key}     certificates
 //	client-ca/LISTENER/ca.crt          CAs of client certificates
 //	credentials/NAMESPACE/SECRET/KEY   passwords and certificates made for users
@@ -154,18 +154,34 @@ func (w *Workspace) Build() (*Build, error) {
 }
 
 func (w *Workspace) render(set *manifest.Set, broker *v1alpha1.Broker, secrets map[types.NamespacedName]*corev1.Secret) (*render.Output, error) {
-	previous, _ := os.ReadFile(filepath.Join(w.AccessDir(), config.AccessFile)) // none the first time
+	previous, _ := config.ReadAccess(w.AccessDir()) // none the first time
 	return render.Render(render.Input{
 		Broker: broker, Users: set.Users, ACLs: set.ACLs, Secrets: secrets,
 		Namespaces: set.Namespaces, Previous: previous, Paths: w.paths(), Passwords: w.passwords,
 	})
 }
 
+// write writes the configuration, and of it the file that names the others last.
 func (w *Workspace) write(out *render.Output) error {
 	if err := writeFile(filepath.Join(w.SettingsDir(), config.SettingsFile), out.Settings); err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(w.AccessDir(), config.AccessFile), out.Access)
+	for _, name := range append(out.Access.Shards(), config.AccessFile) {
+		if err := writeFile(filepath.Join(w.AccessDir(), name), out.Access[name]); err != nil {
+			return err
+		}
+	}
+	return w.removeStaleShards(out)
+}
+
+func (w *Workspace) removeStaleShards(out *render.Output) error {
+	entries, err := os.ReadDir(w.AccessDir())
+	for _, e := range entries {
+		if _, current := out.Access[e.Name()]; err == nil && !current {
+			err = os.Remove(filepath.Join(w.AccessDir(), e.Name()))
+		}
+	}
+	return err
 }
 
 // notes gathers what is not in force, and why.

@@ -60,10 +60,11 @@ type Reconciler struct {
 	Passwords *render.Passwords
 	Options   Options
 
-	previous     previousAccess
+	access       accessMemory
 	certificates *certmanager.Watch
 	touches      touches
 	denials      denials
+	shadows      shadows
 }
 
 //+kubebuilder:rbac:groups=mqtt.godwit.io,resources=brokers;mqttusers;topicacls,verbs=get;list;watch
@@ -143,9 +144,10 @@ func (r *Reconciler) forget(ctx context.Context, broker types.NamespacedName) {
 	r.Applier.Forget(func(c apply.Child) bool {
 		return c.Namespace == broker.Namespace && (c.Name == broker.Name || strings.HasPrefix(c.Name, broker.Name+"-"))
 	})
-	r.previous.forget(broker)
+	r.access.forget(broker)
 	r.touches.forget(broker)
 	r.denials.forget(broker)
+	r.shadows.forget(broker)
 }
 
 // judge notes what an error of a phase means: that a person has to help, or

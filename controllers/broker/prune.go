@@ -9,6 +9,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/godwit-mqtt/godwit/controllers/lookup"
 	"github.com/godwit-mqtt/godwit/controllers/resource"
 )
 
@@ -23,6 +24,7 @@ func (r *Reconciler) prune(ctx context.Context, s *scope) error {
 		&corev1.ServiceList{},
 		&policyv1.PodDisruptionBudgetList{},
 		&networkingv1.NetworkPolicyList{},
+		lookup.SecretMetadataList(), // shards
 	}
 	if r.certificates.Watching() {
 		lists = append(lists, &certmanagerv1.CertificateList{})

@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
-	"github.com/godwit-mqtt/godwit/broker/config"
 	"github.com/godwit-mqtt/godwit/controllers/lookup"
 	"github.com/godwit-mqtt/godwit/controllers/render"
 	"github.com/godwit-mqtt/godwit/controllers/resource"
@@ -20,26 +17,29 @@ import (
 // reconcileConfig renders the configuration and applies the children that hold
 // it.
 func (r *Reconciler) reconcileConfig(ctx context.Context, s *scope) error {
+	before, err := r.publishedAccess(ctx, s)
+	if err != nil {
+		return err
+	}
 	in, err := r.renderInput(ctx, s)
 	if err != nil {
 		return err
 	}
+	in.Previous = before.files
 	out, err := render.Render(in)
 	if err != nil {
 		s.stall(v1alpha1.ReasonConfigRejected, err.Error())
 		return nil
 	}
 	s.rendered = out
-	accessErr := r.apply(ctx, s, resource.AccessSecret(s.desired, out.Access))
-	if accessErr == nil {
-		r.previous.put(s.key(), out.Access)
-	}
+	accessErr := r.applyAccess(ctx, s, before, out.Access)
 	settingsErr := r.apply(ctx, s, resource.SettingsConfigMap(s.desired, out.Settings))
 	s.configWritten = accessErr == nil && settingsErr == nil
-	return errors.Join(accessErr, settingsErr)
+	return errors.Join(accessErr, settingsErr, r.shadows.add(s.key(), out))
 }
 
-// renderInput gathers what the configuration depends on.
+// renderInput gathers what the configuration depends on, but for what was
+// rendered before.
 func (r *Reconciler) renderInput(ctx context.Context, s *scope) (render.Input, error) {
 	in := render.Input{
 		Broker:    s.desired,
@@ -59,10 +59,7 @@ func (r *Reconciler) renderInput(ctx context.Context, s *scope) (render.Input, e
 	if in.Secrets, err = r.secretsOf(ctx, users.Items); err != nil {
 		return in, err
 	}
-	if in.Namespaces, err = r.namespaceLabels(ctx, s); err != nil {
-		return in, err
-	}
-	in.Previous, err = r.previousAccess(ctx, s)
+	in.Namespaces, err = r.namespaceLabels(ctx, s)
 	return in, err
 }
 
@@ -101,35 +98,3 @@ func (r *Reconciler) namespaceLabels(ctx context.Context, s *scope) (map[string]
 	}
 	return labels, nil
 }
-
-// previousAccess returns the access file that was rendered last: from memory,
-// because the cache may lag behind what was just written, or from the Secret
-// after a restart.
-func (r *Reconciler) previousAccess(ctx context.Context, s *scope) ([]byte, error) {
-	if access, ok := r.previous.get(s.key()); ok {
-		return access, nil
-	}
-	secret := &corev1.Secret{}
-	key := types.NamespacedName{Namespace: s.broker.Namespace, Name: resource.AccessName(s.broker)}
-	if err := r.Live.Get(ctx, key, secret); client.IgnoreNotFound(err) != nil {
-		return nil, fmt.Errorf("read the configuration before: %w", err)
-	}
-	return secret.Data[config.AccessFile], nil
-}
-
-// previousAccess remembers the access file of each Broker.
-type previousAccess struct{ files sync.Map }
-
-func (p *previousAccess) get(broker types.NamespacedName) ([]byte, bool) {
-	file, ok := p.files.Load(broker)
-	if !ok {
-		return nil, false
-	}
-	return file.([]byte), true
-}
-
-func (p *previousAccess) put(broker types.NamespacedName, access []byte) {
-	p.files.Store(broker, access)
-}
-
-func (p *previousAccess) forget(broker types.NamespacedName) { p.files.Delete(broker) }

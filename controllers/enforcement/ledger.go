@@ -9,6 +9,7 @@ package enforcement
 
 import (
 	"context"
+	"reflect"
 	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -38,6 +39,8 @@ type State struct {
 	Accepted     metav1.Condition
 	Programmed   metav1.Condition
 	MatchedUsers int32 // of a TopicACL
+	// ShadowedRules of a TopicACL.
+	ShadowedRules []v1alpha1.ShadowedRule
 	// Admitted and SecretVersion of a MQTTUser: see render.Object.
 	Admitted      bool
 	SecretVersion string
@@ -145,7 +148,7 @@ func (s States) of(o metav1.Object) (State, bool) {
 func (s States) changes(other States) []types.NamespacedName {
 	var keys []types.NamespacedName
 	for key, state := range other {
-		if s[key] != state {
+		if !reflect.DeepEqual(s[key], state) {
 			keys = append(keys, key)
 		}
 	}

@@ -70,6 +70,8 @@ func (r *record) states(objects []render.Object, pods []Pod) States {
 			Programmed:   r.programmed(o, pods),
 			MatchedUsers: o.MatchedUsers,
 
+			ShadowedRules: o.ShadowedRules,
+
 			Admitted:      o.Admitted,
 			SecretVersion: o.SecretVersion,
 		}

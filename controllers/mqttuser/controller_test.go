@@ -9,7 +9,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
@@ -39,13 +38,12 @@ func notProgrammed(reason, message string) testenv.Expect {
 // rendered reads the users that the pods of a Broker are given.
 func rendered(t *testing.T, broker *v1alpha1.Broker) map[string]config.User {
 	t.Helper()
-	secret := &corev1.Secret{}
-	key := types.NamespacedName{Namespace: broker.Namespace, Name: broker.Name + "-access"}
-	if err := env.Client.Get(t.Context(), key, secret); err != nil {
+	files, err := env.AccessFiles(t.Context(), broker)
+	if err != nil {
 		t.Fatal(err)
 	}
 	var access config.Access
-	if err := json.Unmarshal(secret.Data[config.AccessFile], &access); err != nil {
+	if err := json.Unmarshal(files[config.AccessFile], &access); err != nil {
 		t.Fatal(err)
 	}
 	users := map[string]config.User{}

@@ -12,7 +12,7 @@
 //	out, err := render.Render(render.Input{
 //		Broker: broker, Users: users, ACLs: acls,
 //		Secrets: secrets, Namespaces: labels,
-//		Previous: accessFileOfLastTime,
+//		Previous: accessFilesOfLastTime,
 //		Paths: render.Paths{TLS: "/etc/godwit/tls", ClientCA: "/etc/godwit/client-ca"},
 //		Passwords: passwords,
 //	})

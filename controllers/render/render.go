@@ -24,9 +24,9 @@ type Input struct {
 	// Namespaces holds the labels of namespaces by name. It is read only where the
 	// Broker chooses namespaces by label.
 	Namespaces map[string]map[string]string
-	// Previous is the access file that was rendered last, whose hashes are kept
+	// Previous are the access files that were rendered last, whose hashes are kept
 	// while their passwords stay the same. It may be empty.
-	Previous []byte
+	Previous config.Files
 	Paths    Paths
 	// Passwords hashes plain passwords. It may not be nil.
 	Passwords *Passwords
@@ -55,9 +55,9 @@ func (p Paths) ClientCAFile(listener string) string { return path.Join(p.ClientC
 
 // Output is one configuration, and what became of each object.
 type Output struct {
-	// Settings and Access are the content of config.SettingsFile and
-	// config.AccessFile.
-	Settings, Access []byte
+	// Settings is the content of config.SettingsFile.
+	Settings []byte
+	Access   config.Files
 	// Revision that an engine with these files answers.
 	Revision string
 	// Users and ACLs that name the Broker, sorted by namespace and name.
@@ -80,6 +80,8 @@ type Object struct {
 	SecretVersion string
 	// MatchedUsers of a TopicACL.
 	MatchedUsers int32
+	// ShadowedRules of a TopicACL, where they were looked for: see Shadows.
+	ShadowedRules []v1alpha1.ShadowedRule
 	// Digest names the object's generation and what the configuration holds of it:
 	// two configurations with the same digest treat the object alike.
 	Digest string
@@ -116,21 +118,21 @@ func Render(in Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	users, acls := fit(in, users)
+	users, acls, sizes := fit(in, users)
 	hashPasswords(in, users)
 	cfg := config.Config{Settings: settings(broker, in.Paths), Access: access(users, acls)}
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("render Broker %s/%s: %w", broker.Namespace, broker.Name, err)
 	}
-	return encode(cfg, users, acls)
+	return encode(cfg, sizes.shards(max(1, len(in.Previous.Shards()))), users, acls)
 }
 
-func encode(cfg config.Config, users []user, acls []acl) (*Output, error) {
+func encode(cfg config.Config, shards int, users []user, acls []acl) (*Output, error) {
 	settings, err := json.MarshalIndent(cfg.Settings, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("encode settings: %w", err)
 	}
-	access, err := json.Marshal(cfg.Access)
+	access, err := cfg.Access.Encode(shards)
 	if err != nil {
 		return nil, fmt.Errorf("encode access: %w", err)
 	}

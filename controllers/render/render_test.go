@@ -1,11 +1,10 @@
 package render_test
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -109,11 +108,11 @@ func mustRender(t *testing.T, in render.Input) *render.Output {
 
 func accessOf(t *testing.T, out *render.Output) config.Access {
 	t.Helper()
-	var access config.Access
-	if err := json.Unmarshal(out.Access, &access); err != nil {
+	cfg, err := config.Parse(out.Settings, out.Access)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return access
+	return cfg.Access
 }
 
 const (
@@ -326,61 +325,6 @@ func TestBothPasswordsOfARotationAreKept(t *testing.T) {
 	}
 }
 
-func TestTheNewestAreRefusedWhenTheBrokerIsFull(t *testing.T) {
-	const count = 12_000 // users, of some 140 bytes each
-	slow := &slowHash{}
-	in := input(t, secrets, devACL)
-	in.Passwords = slow.passwords()
-	for i := range count {
-		u := v1alpha1.MQTTUser{Spec: v1alpha1.MQTTUserSpec{
-			BrokerRef:      v1alpha1.BrokerRef{Name: "edge"},
-			Authentication: v1alpha1.UserAuthentication{X509: &v1alpha1.X509Authentication{CommonName: fmt.Sprintf("device %d", i)}},
-		}}
-		u.Name = fmt.Sprintf("user-%d", i)
-		u.CreationTimestamp = metav1.Unix(int64(i), 0)
-		place(&u)
-		in.Users = append(in.Users, u)
-	}
-	// The newest of all has a password, which is not worth hashing.
-	newest := input(t, dev).Users[0]
-	newest.CreationTimestamp = metav1.Unix(count, 0)
-	in.Users = append(in.Users, newest)
-	// An old ACL that names every user there is room for.
-	everybody := input(t, `{kind: TopicACL, metadata: {name: everybody}, spec: {brokerRef: {name: edge}, subjects: [{selector: {}}], rules: [{effect: Allow, actions: [Publish], topics: [a]}]}}`).ACLs[0]
-	in.ACLs = append(in.ACLs, everybody)
-
-	out := mustRender(t, in)
-	if size := len(out.Access); size > 900<<10 || size < 899<<10 {
-		t.Errorf("the access file has %d bytes", size)
-	}
-	var accepted int
-	for _, u := range out.Users {
-		if u.Verdict.Accepted() {
-			accepted++
-		} else if u.Verdict.Reason != v1alpha1.ReasonBrokerFull || !strings.Contains(u.Verdict.Message, "second Broker") {
-			t.Fatalf("%s: %+v", u.Key.Name, u.Verdict)
-		}
-	}
-	rendered := accessOf(t, out)
-	for i, u := range rendered.Users {
-		var n int
-		if _, err := fmt.Sscanf(u.Username, "user-%d", &n); err != nil || n >= accepted {
-			t.Fatalf("user %d is %s: not one of the %d oldest", i, u.Username, accepted)
-		}
-	}
-	if len(rendered.Users) != accepted || slow.hashes != 0 {
-		t.Errorf("%d are accepted, %d rendered, %d passwords hashed", accepted, len(rendered.Users), slow.hashes)
-	}
-	if n := len(rendered.Policies[0].Users); n != accepted {
-		t.Errorf("the ACL of all users names %d of %d", n, accepted)
-	}
-
-	in.Users = slices.DeleteFunc(in.Users, func(u v1alpha1.MQTTUser) bool { return u.Name != "dev" })
-	if out = mustRender(t, in); !out.Users[0].Verdict.Accepted() {
-		t.Errorf("there is room, and still: %+v", out.Users[0].Verdict)
-	}
-}
-
 func TestDigestsNameWhatIsRenderedOfAnObject(t *testing.T) {
 	in := input(t, secrets, dev, devACL)
 	first := mustRender(t, in)
@@ -455,10 +399,34 @@ func TestAMistakeInAnACLOpensNothing(t *testing.T) {
 	if a := out.ACLs[0]; a.Verdict.Reason != "InvalidRule" {
 		t.Errorf("verdict %+v", a.Verdict)
 	}
-	if access := string(out.Access); !strings.Contains(access, "secret/#") || strings.Contains(access, "open/#") {
+	if access := string(out.Access[config.AccessFile]); !strings.Contains(access, "secret/#") || strings.Contains(access, "open/#") {
 		t.Errorf("access: %s", access)
 	}
 	if r := accessOf(t, out).Policies[0].Rules[0]; r.Index != 1 {
 		t.Errorf("the second rule of the source is called rule %d", r.Index)
+	}
+}
+
+func TestShadowsNameRulesAsTheirAuthorsCountThem(t *testing.T) {
+	acl := func(name, subject, rules string) string {
+		return fmt.Sprintf(`{kind: TopicACL, metadata: {name: %s}, spec: {brokerRef: {name: edge}, subjects: [{%s}], rules: [%s]}}`, name, subject, rules)
+	}
+	in := input(t, secrets, dev,
+		acl("guard", "authenticated: true", `{effect: Deny, actions: [All], topics: ["secret/#"]}`),
+		acl("mine", "user: dev", `{effect: Allow, actions: [Publish], topics: ["a"]},
+			{effect: Allow, actions: [Publish], topics: ["secret/a"]}, {effect: Allow, actions: [Publish], topics: ["a"], maxQoS: 1}`),
+		acl("slip", "user: dev", `{effect: Allow, actions: [All], topics: ["$share/g"]}, {effect: Deny, actions: [All], topics: ["secret/b"]}`),
+		acl("others", "user: nobody", `{effect: Allow, actions: [All], topics: ["secret/c"]}`))
+	got, err := render.FindShadows(mustRender(t, in))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const guard = "Deny in TopicACL iot/guard, spec.rules[0]"
+	want := render.Shadows{
+		"iot/mine": {{Index: 1, CoveredBy: guard}, {Index: 2, CoveredBy: "Allow in TopicACL iot/mine, spec.rules[0]"}},
+		"iot/slip": {{Index: 1, CoveredBy: guard}},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("shadows %v, want %v", got, want)
 	}
 }

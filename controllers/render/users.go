@@ -145,16 +145,18 @@ func byAge(users []*v1alpha1.MQTTUser) []*v1alpha1.MQTTUser {
 	return users
 }
 
-// previousHashes reads the hashes by username from an access file. One that
-// cannot be read counts as empty: passwords are then hashed anew.
-func previousHashes(file []byte) map[string][]string {
-	var access config.Access
-	if len(file) == 0 || json.Unmarshal(file, &access) != nil {
-		return nil
-	}
-	out := make(map[string][]string, len(access.Users))
-	for _, u := range access.Users {
-		out[u.Username] = u.PasswordHashes
+// previousHashes reads the hashes by username from access files. Passwords of
+// what cannot be read are hashed anew.
+func previousHashes(files config.Files) map[string][]string {
+	out := map[string][]string{}
+	for _, name := range append(files.Shards(), config.AccessFile) {
+		var content struct{ Users []config.User }
+		if json.Unmarshal(files[name], &content) != nil {
+			continue
+		}
+		for _, u := range content.Users {
+			out[u.Username] = u.PasswordHashes
+		}
 	}
 	return out
 }

@@ -29,8 +29,14 @@ const (
 // SettingsName is the name of the ConfigMap with the settings.
 func SettingsName(b *v1alpha1.Broker) string { return b.Name + "-settings" }
 
-// AccessName is the name of the Secret with users and rules.
+// AccessName is the name of the Secret with users and rules, or with the names of
+// their shards.
 func AccessName(b *v1alpha1.Broker) string { return b.Name + "-access" }
+
+// ShardName is the name of the Secret with a shard of users and rules.
+func ShardName(b *v1alpha1.Broker, number int) string {
+	return fmt.Sprintf("%s-%d", AccessName(b), number)
+}
 
 // HeadlessName is the name of the Service that gives pods their DNS names.
 func HeadlessName(b *v1alpha1.Broker) string { return b.Name + "-headless" }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
 	"github.com/godwit-mqtt/godwit/broker/admin/client"
+	"github.com/godwit-mqtt/godwit/broker/config"
 	"github.com/godwit-mqtt/godwit/controllers/resource"
 )
 
@@ -54,6 +55,7 @@ func children(b *v1alpha1.Broker) []any {
 	objects := []any{
 		resource.ServiceAccount(b), resource.HeadlessService(b), resource.StatefulSet(b, "godwit:test"),
 		resource.SettingsConfigMap(b, []byte("{}")), resource.AccessSecret(b, []byte("{}")),
+		resource.ShardSecret(b, 0, config.Files{"access-0-0.json": []byte("{}")}),
 	}
 	for _, s := range resource.ClientServices(b) {
 		objects = append(objects, s)

@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
+	"github.com/godwit-mqtt/godwit/broker/config"
 )
 
 // TLSSecret is a Secret that the pods mount for a listener's TLS.
@@ -64,7 +65,7 @@ func podVolumes(b *v1alpha1.Broker) (volumes []corev1.Volume, mounts []corev1.Vo
 	add("settings", SettingsDir, true, &corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
 		LocalObjectReference: corev1.LocalObjectReference{Name: SettingsName(b)},
 	}})
-	add("access", AccessDir, true, secretVolume(AccessName(b)))
+	add("access", AccessDir, true, accessVolume(b))
 	for _, s := range TLSSecrets(b) {
 		dir := path.Join(s.Dir, s.Listener)
 		add(path.Base(s.Dir)+"-"+s.Listener, dir, true, secretVolume(s.Name, s.Keys...))
@@ -77,10 +78,32 @@ func podVolumes(b *v1alpha1.Broker) (volumes []corev1.Volume, mounts []corev1.Vo
 	return volumes, mounts
 }
 
-// secretVolume mounts the keys of a Secret, or all where none is named. Only the
-// broker's group may read them.
+// accessVolume mounts as many shards as there may be, so that the pods stay the
+// same however many there are. Of files of one name the last source wins: a Secret
+// of somebody else that takes the name of a shard stands in for nothing, because
+// shards are named by their content in the file of the last source.
+func accessVolume(b *v1alpha1.Broker) *corev1.VolumeSource {
+	source := func(name string, optional bool) corev1.VolumeProjection {
+		return corev1.VolumeProjection{Secret: &corev1.SecretProjection{
+			LocalObjectReference: corev1.LocalObjectReference{Name: name}, Optional: new(optional),
+		}}
+	}
+	var sources []corev1.VolumeProjection
+	for number := range config.MaxShards {
+		sources = append(sources, source(ShardName(b, number), true))
+	}
+	sources = append(sources, source(AccessName(b), false))
+	return &corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
+		Sources: sources, DefaultMode: new(int32(secretMode)),
+	}}
+}
+
+// secretMode lets only the broker's group read a Secret.
+const secretMode = 0o440
+
+// secretVolume mounts keys of a Secret.
 func secretVolume(name string, keys ...string) *corev1.VolumeSource {
-	source := &corev1.SecretVolumeSource{SecretName: name, DefaultMode: new(int32(0o440))}
+	source := &corev1.SecretVolumeSource{SecretName: name, DefaultMode: new(int32(secretMode))}
 	for _, k := range keys {
 		source.Items = append(source.Items, corev1.KeyToPath{Key: k, Path: k})
 	}

@@ -1,14 +1,17 @@
 package testenv
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -148,23 +151,57 @@ func (p *Pod) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.held {
-		revision, err := p.mounted(r)
+		settings, access, err := p.mounted(r.Context())
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
-		p.status.Revision = revision
+		p.take(settings, access)
 	}
 	_ = json.NewEncoder(w).Encode(p.status)
 }
 
-// mounted is the revision of the files that the pod mounts.
-func (p *Pod) mounted(r *http.Request) (string, error) {
+// take puts files in force that are whole and valid, as a broker does.
+func (p *Pod) take(settings []byte, access config.Files) {
+	if config.Revision(settings, access) == p.status.Revision {
+		p.status.Error = ""
+		return
+	}
+	c, err := config.Parse(settings, access)
+	switch {
+	case errors.Is(err, config.ErrIncomplete): // a change that is under way
+	case err != nil:
+		p.status.Error = err.Error()
+	default:
+		p.status.Revision, p.status.Error = c.Revision, ""
+	}
+}
+
+// mounted reads the files that the pod mounts.
+func (p *Pod) mounted(ctx context.Context) (settings []byte, access config.Files, err error) {
 	b := &v1alpha1.Broker{ObjectMeta: metav1.ObjectMeta{Name: p.broker.Name, Namespace: p.broker.Namespace}}
-	settings, access := &corev1.ConfigMap{}, &corev1.Secret{}
-	err := errors.Join(
-		p.env.Client.Get(r.Context(), types.NamespacedName{Namespace: b.Namespace, Name: resource.SettingsName(b)}, settings),
-		p.env.Client.Get(r.Context(), types.NamespacedName{Namespace: b.Namespace, Name: resource.AccessName(b)}, access),
-	)
-	return config.Revision([]byte(settings.Data[config.SettingsFile]), access.Data[config.AccessFile]), err
+	content := &corev1.ConfigMap{}
+	err = p.env.Client.Get(ctx, types.NamespacedName{Namespace: b.Namespace, Name: resource.SettingsName(b)}, content)
+	if err == nil {
+		access, err = p.env.AccessFiles(ctx, b)
+	}
+	return []byte(content.Data[config.SettingsFile]), access, err
+}
+
+// AccessFiles reads all that the pods of a Broker mount of users and rules.
+func (e *Env) AccessFiles(ctx context.Context, b *v1alpha1.Broker) (config.Files, error) {
+	var secrets corev1.SecretList
+	if err := e.Client.List(ctx, &secrets, client.InNamespace(b.Namespace), client.MatchingLabels(resource.Selector(b))); err != nil {
+		return nil, err
+	}
+	files := config.Files{}
+	for _, s := range secrets.Items {
+		if strings.HasPrefix(s.Name, resource.AccessName(b)) {
+			maps.Copy(files, s.Data)
+		}
+	}
+	if files[config.AccessFile] == nil {
+		return nil, fmt.Errorf("there is no %s of Broker %s", config.AccessFile, b.Name)
+	}
+	return files, nil
 }

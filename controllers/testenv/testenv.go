@@ -97,6 +97,8 @@ func start(options Options) (*Env, error) {
 			BinaryAssetsDirectory: assets,
 			CRDDirectoryPaths:     []string{filepath.Join(root(), "config", "crd", "bases")},
 			ErrorIfCRDPathMissing: true,
+			// A machine with other work takes its time.
+			ControlPlaneStartTimeout: patience,
 		},
 	}
 	cfg, err := e.env.Start()

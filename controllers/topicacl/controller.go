@@ -77,6 +77,7 @@ func (r *Reconciler) updateStatus(ctx context.Context, acl *v1alpha1.TopicACL, s
 	before := acl.DeepCopy()
 	acl.Status.ObservedGeneration = acl.Generation
 	acl.Status.MatchedUsers = state.MatchedUsers
+	acl.Status.ShadowedRules = state.ShadowedRules
 	conditions.Set(&acl.Status.Conditions, acl.Generation,
 		state.Accepted, state.Programmed, conditions.Ready(state.Accepted, state.Programmed))
 	if equality.Semantic.DeepEqual(before.Status, acl.Status) {

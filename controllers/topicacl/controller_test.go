@@ -1,11 +1,14 @@
 package topicacl_test
 
 import (
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
 	"github.com/godwit-mqtt/godwit/controllers/testenv"
@@ -83,6 +86,30 @@ func TestABadFilterIsNamed(t *testing.T) {
 		env.Create(t, acl)
 		env.WaitFor(t, acl, rejected(v1alpha1.ReasonInvalidRule, "spec.rules[0].topics[0]")...)
 	}
+}
+
+func TestShadowedRulesAreShownWhileTheyAre(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t, nil)
+	everybody := func(a *v1alpha1.TopicACL) { a.Spec.Subjects = []v1alpha1.Subject{{Authenticated: true}} }
+	guard := testenv.ACL(ns, "guard", "edge", "", "secret/#", everybody, func(a *v1alpha1.TopicACL) { a.Spec.Rules[0].Effect = v1alpha1.Deny })
+	acl := testenv.ACL(ns, "mine", "edge", "", "secret/a", everybody)
+	env.Create(t, testenv.Broker(ns, "edge"), acl, guard)
+	shows := func(want ...v1alpha1.ShadowedRule) {
+		t.Helper()
+		env.Eventually(t, func() error {
+			if err := env.Client.Get(t.Context(), client.ObjectKeyFromObject(acl), acl); err != nil {
+				return err
+			}
+			if !slices.Equal(acl.Status.ShadowedRules, want) {
+				return fmt.Errorf("shadowed rules %v, want %v", acl.Status.ShadowedRules, want)
+			}
+			return nil
+		})
+	}
+	shows(v1alpha1.ShadowedRule{Index: 0, CoveredBy: "Deny in TopicACL " + ns + "/guard, spec.rules[0]"})
+	testenv.Update(t, env, guard, func(a *v1alpha1.TopicACL) { a.Spec.Rules[0].Topics = []string{"other/#"} })
+	shows()
 }
 
 func TestACLsNeedTheConsentOfTheBrokerToo(t *testing.T) {

@@ -60,7 +60,7 @@ var rules = []rule{
 
 	{packages: "controllers/resource/...", own: []string{"api/...", "broker/config"}, forbidden: impure},
 	{packages: "controllers/render/...",
-		own: []string{"api/...", "broker/config", "broker/topic", "broker/auth/password"}, forbidden: impure},
+		own: []string{"api/...", "broker/config", "broker/topic", "broker/auth", "broker/auth/password"}, forbidden: impure},
 	{packages: "controllers/conditions/...", own: []string{"api/..."}},
 	{packages: "controllers/apply/...", own: []string{"api/...", "controllers/conditions/..."}},
 	{packages: "controllers/lookup", own: []string{"api/...", "controllers/resource"}},

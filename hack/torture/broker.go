@@ -35,8 +35,12 @@ type broker struct {
 	onEnd func(error)
 }
 
-// syncEvery is how often the disk is waited for with -sync interval.
-const syncEvery = time.Second
+// With -sync interval the disk is waited for so often, and a sync takes its time:
+// what was acknowledged longer than the window before a kill has to be there.
+const (
+	syncEvery  = time.Second
+	syncWindow = syncEvery + 500*time.Millisecond
+)
 
 // newBroker writes the configuration of a broker that keeps everything below dir.
 func newBroker(godwit, dir string, persistence config.Persistence) (*broker, error) {

@@ -83,10 +83,10 @@ type options struct {
 func defaults() options {
 	return options{
 		godwit: "bin/godwit", seed: uint64(time.Now().UnixNano()), duration: time.Minute, killEvery: 2 * time.Second, sync: syncAlways,
-		publishers: 8, subscribers: 14,
+		publishers: 8, subscribers: 14, wills: 4,
 		kinds:    list[kind]{kinds, kinds},
 		versions: list[packet.Version]{versions, versions},
-		qos:      list[quality]{qualities, qualities[:2]},
+		qos:      list[quality]{qualities, qualities},
 		rate:     1000, window: 32, smallest: 32, largest: 16 << 10,
 	}
 }

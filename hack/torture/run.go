@@ -55,7 +55,7 @@ func (o options) run(ctx context.Context) (*result, error) {
 	}
 	persistence, window := config.Persistence{}, time.Duration(0)
 	if o.sync == syncInterval {
-		persistence.SyncEvery, window = config.Duration(syncEvery), syncEvery
+		persistence.SyncEvery, window = config.Duration(syncEvery), syncWindow
 	}
 	b, err := newBroker(o.godwit, o.dir, persistence)
 	if err != nil {
@@ -147,7 +147,7 @@ func (r *run) perform(ctx context.Context) error {
 	var loading, receiving sync.WaitGroup
 	r.subscribe(ctx, load, restarted, &receiving)
 	if r.options.sync == syncInterval { // the subscriptions themselves are to last
-		time.Sleep(2 * syncEvery)
+		time.Sleep(syncWindow)
 	}
 	r.publish(ctx, load, &loading)
 

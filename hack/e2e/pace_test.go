@@ -12,8 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
 	"github.com/godwit-mqtt/godwit/broker/brokertest"
@@ -118,6 +120,7 @@ func (c *cluster) api(t *testing.T) client.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
+	log.SetLogger(logr.Discard()) // errors are returned
 	api, err := client.New(config, client.Options{Scheme: scheme})
 	if err != nil {
 		t.Fatal(err)

@@ -89,7 +89,12 @@ func compare(ctx context.Context, o options) error {
 	if err := d.check(); err != nil {
 		return err
 	}
-	var runs []run
+	runs := o.measureAll(ctx, selected, brokers)
+	return errors.Join(o.report(d, runs, selected, brokers), ctx.Err())
+}
+
+// measureAll takes the brokers in turn. When ctx ends it returns what it has.
+func (o options) measureAll(ctx context.Context, selected []scenario, brokers []broker) (runs []run) {
 	for round := range o.rounds {
 		for _, s := range selected {
 			for _, b := range brokers {
@@ -97,16 +102,16 @@ func compare(ctx context.Context, o options) error {
 					continue
 				}
 				r := o.measure(ctx, b, s)
-				r.Round = round + 1
 				if ctx.Err() != nil {
-					return ctx.Err()
+					return runs
 				}
+				r.Round = round + 1
 				fmt.Fprintln(os.Stderr, r)
 				runs = append(runs, r)
 			}
 		}
 	}
-	return o.report(d, runs, selected, brokers)
+	return runs
 }
 
 func (o options) suite() []scenario {
@@ -183,12 +188,14 @@ func (o options) measure(ctx context.Context, b broker, s scenario) run {
 func (o options) report(d disk, runs []run, selected []scenario, brokers []broker) error {
 	var lines, table bytes.Buffer
 	e := json.NewEncoder(&lines)
+	rounds := 0
 	for _, r := range runs {
+		rounds = max(rounds, r.Round)
 		if err := e.Encode(r); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(&table, "%s, %s; %d rounds of %v.\n", machine(), d, o.rounds, o.duration)
+	fmt.Fprintf(&table, "%s, %s; %d rounds of %v.\n", machine(), d, rounds, o.duration)
 	writeTables(&table, runs, selected, brokers)
 	writePaper(&table, runs, selected)
 	fmt.Print(table.String())

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/godwit-mqtt/godwit/broker/bench"
 )
@@ -164,5 +168,27 @@ func TestNumbersForPeople(t *testing.T) {
 		if got := thousands(n); got != want {
 			t.Errorf("%d is %q", n, got)
 		}
+	}
+}
+
+func TestAComparisonThatIsStoppedTellsWhatItHas(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	o := options{rounds: 3, duration: time.Second, out: t.TempDir(), data: t.TempDir()}
+	s := find(t, scenarios, "pair-q0")
+	if runs := o.measureAll(ctx, []scenario{s}, []broker{relay(buildRelay(t))}); len(runs) > 0 {
+		t.Errorf("%d runs", len(runs))
+	}
+	runs := []run{result(1, "relay", 4e6, .2), result(2, "relay", 2e6, .2)}
+	if err := o.report(disk{"ext4", "/dev/sda"}, runs, []scenario{s}, someBrokers()); err != nil {
+		t.Fatal(err)
+	}
+	table, err := os.ReadFile(filepath.Join(o.out, "table.md"))
+	if err != nil || !strings.Contains(string(table), "data on ext4 (/dev/sda); 2 rounds of 1s") || !strings.Contains(string(table), "| 3.00M (0.20) |") {
+		t.Errorf("%v, %s", err, table)
+	}
+	lines, err := os.ReadFile(filepath.Join(o.out, "runs.jsonl"))
+	if err != nil || strings.Count(string(lines), "\n") != 2 {
+		t.Errorf("%v, %s", err, lines)
 	}
 }

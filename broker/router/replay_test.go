@@ -205,15 +205,16 @@ func TestReplayDoesNotRepeatWhatCameAfterTheSubscription(t *testing.T) {
 }
 
 func TestReplayOfAnEarlierConnectionIsDropped(t *testing.T) {
+	const n = 2 * replayMessages
 	r, w := open(t)
-	fillRetained(w, 3)
+	fillRetained(w, n)
 	s, l := connect(t, w, "c", lasting)
 	subscribeTo(t, w, s, "t/+", packet.QoS0)
 	w.Disconnect(s, l, true, nil)
 	_, l = connect(t, w, "c", lasting) // while the page is on its way
 	settle(r)
-	if l.written != 3 {
-		t.Errorf("%d messages come, want 3", l.written)
+	if l.written != n {
+		t.Errorf("%d messages come, want %d", l.written, n)
 	}
 }
 

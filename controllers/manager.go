@@ -52,13 +52,18 @@ func Add(ctx context.Context, mgr ctrl.Manager, passwords *render.Passwords, opt
 		Options:   options,
 	}
 	users := &mqttuser.Reconciler{
-		Client:  mgr.GetClient(),
-		Live:    mgr.GetAPIReader(),
-		Events:  events,
-		Applier: applier,
-		Secrets: secrets,
-		Ledger:  ledger,
+		Client:    mgr.GetClient(),
+		Live:      mgr.GetAPIReader(),
+		Events:    events,
+		Applier:   applier,
+		Secrets:   secrets,
+		Ledger:    ledger,
+		Stopwatch: enforcement.NewStopwatch(v1alpha1.KindMQTTUser),
 	}
-	acls := &topicacl.Reconciler{Client: mgr.GetClient(), Ledger: ledger}
+	acls := &topicacl.Reconciler{
+		Client:    mgr.GetClient(),
+		Ledger:    ledger,
+		Stopwatch: enforcement.NewStopwatch(v1alpha1.KindTopicACL),
+	}
 	return errors.Join(brokers.SetupWithManager(mgr), users.SetupWithManager(mgr), acls.SetupWithManager(mgr))
 }

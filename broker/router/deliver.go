@@ -34,12 +34,12 @@ func (w *Worker) deliverTo(e *topic.Entry[*Subscriber], p *packet.Publish, ids [
 // that size [MQTT-3.1.2-25].
 func (w *Worker) encoded(s *Subscriber, q packet.QoS, retain bool, ids []uint32) (frame []byte, idAt int) {
 	assign := false
-	if s.version == packet.V5 && (len(ids) > 0 || s.aliases.most > 0) {
-		frame, idAt, assign = w.frames.own(&s.aliases, q, retain, ids)
+	if s.version == packet.V5 && (len(ids) > 0 || s.aliases != nil) {
+		frame, idAt, assign = w.frames.own(s.aliases, q, retain, ids)
 	} else {
 		frame, idAt = w.frames.get(s.version, q, retain)
 	}
-	if s.maxPacket > 0 && len(frame) > s.maxPacket {
+	if s.maxPacket > 0 && len(frame) > int(s.maxPacket) {
 		w.dropped(metrics.DroppedTooLarge)
 		return nil, 0
 	}
@@ -196,7 +196,7 @@ func (w *Worker) writeDelivery(s *Subscriber, o session.Outgoing) bool {
 	name := p.Topic
 	assign := s.version == packet.V5 && s.aliases.apply(p)
 	w.scratch, _ = p.AppendFrame(w.scratch[:0], s.version)
-	if s.maxPacket > 0 && len(w.scratch) > s.maxPacket {
+	if s.maxPacket > 0 && len(w.scratch) > int(s.maxPacket) {
 		return false
 	}
 	if assign {

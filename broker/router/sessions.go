@@ -206,13 +206,13 @@ func (w *Worker) join(s *Subscriber, c *Connect) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w.r.timers.cancel(s)
-	s.link, s.principal, s.version, s.maxPacket = c.Link, c.Principal, c.Version, c.MaxPacket
+	s.link, s.principal, s.version, s.maxPacket = c.Link, c.Principal, c.Version, uint32(c.MaxPacket)
 	s.aliases = newAliases(c.TopicAliases)
 	s.overflow = c.Overflow
 	if s.will = nil; c.Will != nil {
 		s.will = &store.Will{Message: c.Will, Delay: c.WillDelay}
 	}
-	s.session.Window = min(max(c.Window, 1), session.MaxWindow)
+	s.session.Window = int32(min(max(c.Window, 1), session.MaxWindow))
 	s.session.Limits = c.Limits
 	s.session.Expiry = c.Expiry // at 0 it ends with this connection, however that ends
 	s.disconnected = time.Time{}

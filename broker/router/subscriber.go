@@ -51,15 +51,15 @@ type Subscriber struct {
 	online atomic.Bool // link is not nil
 
 	mu           sync.Mutex
+	maxPacket    uint32 // bytes that the client accepts in a packet; 0 is no limit
 	principal    auth.Principal
 	link         Link // nil while disconnected
 	ended        bool
-	version      packet.Version
-	maxPacket    int     // bytes that the client accepts in a packet; 0 is no limit
-	aliases      aliases // to the client, of the connection that stands
-	session      session.Session
 	reviewed     bool // what waits may have been queued under other rules
+	version      packet.Version
 	overflow     Overflow
+	aliases      *aliases // to the client, of the connection that stands
+	session      session.Session
 	disconnected time.Time
 	will         *store.Will // of the connection that stands, or waits for its delay to pass
 	handovers    *handovers  // see mayHold; nil while nothing of QoS 2 came for a durable session
@@ -80,7 +80,7 @@ func (s *Subscriber) willIsDue(now time.Time) bool {
 }
 
 // Overflow is what happens to a message that finds its session's queue full.
-type Overflow int
+type Overflow uint8
 
 // Overflow policies.
 const (

@@ -21,20 +21,34 @@ type quota struct {
 
 // set puts limits in force, for what is published from now on.
 func (q *quota) set(l config.UserLimits) {
-	limit(q.messages, int64(l.PublishRate))
-	limit(q.bytes, l.PublishBytesPerSecond)
+	adjust(q.messages, int64(l.PublishRate))
+	adjust(q.bytes, l.PublishBytesPerSecond)
 	q.limited.Store(l.PublishRate > 0 || l.PublishBytesPerSecond > 0)
 	q.paid.Store(0)
 }
 
-// limit lets a second's worth pass at once; 0 is no limit.
-func limit(r *rate.Limiter, perSecond int64) {
-	if perSecond == 0 {
-		r.SetLimit(rate.Inf)
-		return
+// newQuota begins with a second's worth of everything.
+func newQuota(l config.UserLimits) *quota {
+	q := &quota{
+		messages: rate.NewLimiter(perSecond(int64(l.PublishRate))),
+		bytes:    rate.NewLimiter(perSecond(l.PublishBytesPerSecond)),
 	}
-	r.SetLimit(rate.Limit(perSecond))
-	r.SetBurst(int(perSecond))
+	q.set(l)
+	return q
+}
+
+// perSecond lets a second's worth pass at once; 0 is no limit.
+func perSecond(n int64) (limit rate.Limit, burst int) {
+	if n == 0 {
+		return rate.Inf, 0
+	}
+	return rate.Limit(n), int(n)
+}
+
+func adjust(r *rate.Limiter, n int64) {
+	limit, burst := perSecond(n)
+	r.SetLimit(limit)
+	r.SetBurst(burst)
 }
 
 // take charges a message of n bytes and returns how long to wait before the next
@@ -79,8 +93,7 @@ func (qs *quotas) of(who auth.Principal, access *auth.Snapshot) *quota {
 	defer qs.mu.Unlock()
 	q := qs.byUser[who.Username]
 	if q == nil {
-		q = &quota{messages: rate.NewLimiter(rate.Inf, 0), bytes: rate.NewLimiter(rate.Inf, 0)}
-		q.set(u.Limits)
+		q = newQuota(u.Limits)
 		if qs.byUser == nil {
 			qs.byUser = map[string]*quota{}
 		}

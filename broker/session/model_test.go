@@ -110,7 +110,7 @@ func (m *model) switchOver(window int) {
 		m.qos0 = nil
 		return
 	}
-	m.window, m.Window = window, window
+	m.window, m.Window = window, int32(window)
 	m.Resume()
 	m.releases, m.again = nil, nil
 	for i := range m.inflight {

@@ -32,15 +32,15 @@ type Session struct {
 	// that wait for it: its session expiry interval was above zero when it began,
 	// or it is an MQTT 3 session that is not clean.
 	Durable bool
-	// Expiry is how long the session lasts after its connection ended.
-	Expiry time.Duration
-	// Window is the number of QoS 1 and 2 messages that may be in flight to the
-	// client [MQTT-3.3.4-9]. It is set at each connect, and is at least 1.
-	Window int
-	Limits Limits
 	// HoldBack lets messages of QoS 2 of a durable session wait in the queue, with
 	// all behind them: see Hold.
 	HoldBack bool
+	// Window is the number of QoS 1 and 2 messages that may be in flight to the
+	// client [MQTT-3.3.4-9]. It is set at each connect, and is at least 1.
+	Window int32
+	// Expiry is how long the session lasts after its connection ended.
+	Expiry time.Duration
+	Limits Limits
 
 	subscriptions subscriptions
 	out           inflight
@@ -85,7 +85,7 @@ func (s *Session) Unsubscribe(filter string) (existed bool) {
 // Ready reports whether a message can be sent at once: the window has room, and
 // nothing that came earlier waits.
 func (s *Session) Ready() bool {
-	return s.queue.len() == 0 && s.out.used < s.Window && (s.stored == nil || s.stored.passed())
+	return s.queue.len() == 0 && s.out.used < int(s.Window) && (s.stored == nil || s.stored.passed())
 }
 
 // Overtakes reports whether a message of QoS 0 that is sent at once overtakes
@@ -192,7 +192,7 @@ func (s *Session) Next() (o Outgoing, ok bool) {
 			return o, ok
 		}
 	}
-	if s.queue.len() == 0 || s.out.used >= s.Window || s.HoldBack && s.holdsNext() {
+	if s.queue.len() == 0 || s.out.used >= int(s.Window) || s.HoldBack && s.holdsNext() {
 		return Outgoing{}, false
 	}
 	d := s.queue.pop()

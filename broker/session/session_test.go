@@ -23,7 +23,7 @@ type shelf struct {
 
 func shelved(s *Session) *shelf { return &shelf{Session: s, bodies: map[uint64]*Delivery{}} }
 
-func durable(window int) *shelf { return shelved(&Session{Durable: true, Window: window}) }
+func durable(window int) *shelf { return shelved(&Session{Durable: true, Window: int32(window)}) }
 
 // number stores d, if the session does.
 func (x *shelf) number(d *Delivery) *Delivery {

@@ -86,7 +86,7 @@ func (s *Session) nextUnsent() (o Outgoing, ok, blocked bool) {
 	switch {
 	case f == nil || f.step == stepHeld: // others of QoS 2 are behind it in the same list
 		return Outgoing{}, false, false
-	case f.delivery == nil || s.out.used-s.out.unsent >= s.Window:
+	case f.delivery == nil || s.out.used-s.out.unsent >= int(s.Window):
 		return Outgoing{}, false, true
 	}
 	o = Outgoing{Delivery: f.delivery, ID: f.id, Dup: dup}

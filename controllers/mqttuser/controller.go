@@ -38,6 +38,8 @@ type Reconciler struct {
 	Applier *apply.Applier
 	Secrets *lookup.Secrets
 	Ledger  *enforcement.Ledger
+	// Stopwatch measures how long changes take to be enforced.
+	Stopwatch *enforcement.Stopwatch
 
 	certificates *certmanager.Watch
 	applied      sync.Map // the apply.Child of a user, by the user's key
@@ -59,6 +61,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (_ ctrl.Re
 	if ending, err := lookup.IsEnding(ctx, r.Client, user); ending || err != nil {
 		return ctrl.Result{}, err
 	}
+	r.Stopwatch.See(user, user.Status.Conditions, time.Now())
 	s := newScope(user)
 	if err := errors.Join(r.readBroker(ctx, s), r.removeFormer(ctx, s)); err != nil {
 		return ctrl.Result{}, err
@@ -103,6 +106,7 @@ func (r *Reconciler) reconcileCredentials(ctx context.Context, s *scope) error {
 // forget drops what is remembered of a user that is gone, and whose Certificate
 // is collected by Kubernetes.
 func (r *Reconciler) forget(user types.NamespacedName) {
+	r.Stopwatch.Forget(user)
 	if child, ok := r.applied.LoadAndDelete(user); ok {
 		r.Applier.Forget(func(c apply.Child) bool { return c == child })
 	}

@@ -3,6 +3,7 @@ package mqttuser
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -40,6 +41,7 @@ func (r *Reconciler) updateStatus(ctx context.Context, s *scope) error {
 	if err := r.Client.Status().Patch(ctx, s.user, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("update status of MQTTUser: %w", err)
 	}
+	r.Stopwatch.See(s.user, s.user.Status.Conditions, time.Now())
 	r.announce(before, s.user)
 	return nil
 }

@@ -5,6 +5,7 @@ package topicacl
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -27,6 +28,8 @@ import (
 type Reconciler struct {
 	Client client.Client
 	Ledger *enforcement.Ledger
+	// Stopwatch measures how long changes take to be enforced.
+	Stopwatch *enforcement.Stopwatch
 }
 
 //+kubebuilder:rbac:groups=mqtt.godwit.io,resources=topicacls/status,verbs=update;patch
@@ -48,8 +51,12 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	acl := &v1alpha1.TopicACL{}
 	if err := r.Client.Get(ctx, req.NamespacedName, acl); err != nil || !acl.DeletionTimestamp.IsZero() {
+		if apierrors.IsNotFound(err) {
+			r.Stopwatch.Forget(req.NamespacedName)
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	r.Stopwatch.See(acl, acl.Status.Conditions, time.Now())
 	state, known, err := r.state(ctx, acl)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -86,5 +93,6 @@ func (r *Reconciler) updateStatus(ctx context.Context, acl *v1alpha1.TopicACL, s
 	if err := r.Client.Status().Patch(ctx, acl, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("update status of TopicACL: %w", err)
 	}
+	r.Stopwatch.See(acl, acl.Status.Conditions, time.Now())
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
 	"github.com/godwit-mqtt/godwit/controllers/testenv"
@@ -65,6 +66,27 @@ func TestAnACLMayComeBeforeItsBrokerAndItsUsers(t *testing.T) {
 	env.WaitFor(t, acl, testenv.Expect{Type: v1alpha1.ConditionProgrammed, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonApplying})
 	pod.Release()
 	env.WaitFor(t, acl, testenv.Ready)
+	measured(t, v1alpha1.KindTopicACL)
+}
+
+// measured waits until the operator has measured how long something of a kind
+// took to be enforced.
+func measured(t *testing.T, kind string) {
+	t.Helper()
+	env.Eventually(t, func() error {
+		families, err := metrics.Registry.Gather()
+		if err != nil {
+			return err
+		}
+		for _, f := range families {
+			for _, m := range f.Metric {
+				if f.GetName() == "godwit_programming_seconds" && m.Label[0].GetValue() == kind && m.GetHistogram().GetSampleCount() > 0 {
+					return nil
+				}
+			}
+		}
+		return fmt.Errorf("nothing was measured of any %s", kind)
+	})
 }
 
 type errMatched int32

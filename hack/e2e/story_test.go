@@ -55,6 +55,7 @@ func TestStory(t *testing.T) {
 		{"a publish without permission is refused", (*story).refusePublish},
 		{"a subscribe without permission is refused", (*story).refuseSubscribe},
 		{"a changed ACL is enforced within seconds", (*story).changeACL},
+		{"a hundred changes of an ACL are enforced on a live connection", (*story).changeACLOften},
 		{"a changed password takes the place of the old one", (*story).changePassword},
 		{"a renewed certificate is served", (*story).renewCertificate},
 		{"manifests that are wrong get an answer that says why", (*story).applyWrongManifests},

@@ -3,6 +3,7 @@ package pebble
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +25,7 @@ var errFull = errors.New("the disk is full; commits wait for space")
 
 // space is what the watcher has seen last.
 type space struct {
+	mu   sync.Mutex            // one looks at a time, so that nothing older is stored last
 	low  atomic.Pointer[error] // nil while enough is free
 	used atomic.Int64
 }
@@ -68,6 +70,8 @@ func (s *Store) watch() {
 }
 
 func (s *Store) look() {
+	s.space.mu.Lock()
+	defer s.space.mu.Unlock()
 	if u, err := s.disk.GetDiskUsage(s.options.Dir); err == nil {
 		s.space.seen(u.AvailBytes, u.TotalBytes)
 	}

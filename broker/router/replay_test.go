@@ -176,7 +176,7 @@ func TestReplayMakesUpForWhatWasMissed(t *testing.T) {
 	r, w := open(t)
 	fillRetained(w, replayMessages+1)
 	s, l := connect(t, w, "c")
-	l.most = 1 // and full behind it
+	l.most = replayMessages // and it takes nothing more
 	subscribeTo(t, w, s, "t/#", packet.QoS0)
 	settle(r)
 	retainOn(w, "t/x", "missed")
@@ -185,6 +185,36 @@ func TestReplayMakesUpForWhatWasMissed(t *testing.T) {
 	settle(r)
 	if got := l.topics(t); len(got) != replayMessages+2 || !got["t/x"] {
 		t.Errorf("%d topics come, the one that was missed %t", len(got), got["t/x"])
+	}
+}
+
+// What is first retained after the subscription comes as it is published.
+func TestReplayDoesNotRepeatWhatCameAfterTheSubscription(t *testing.T) {
+	r, w := open(t)
+	fillRetained(w, 1)
+	s, l := connect(t, w, "c")
+	p := &packet.Subscribe{Subscriptions: []packet.Subscription{{Filter: []byte("t/#")}}}
+	got := w.Subscribe(s, l, p, 0, nil)[0]
+	retainOn(w, "t/000", "newer")
+	retainOn(w, "t/x", "new")
+	w.Replay(s, l, "t/#", got.Since)
+	settle(r)
+	if got, want := fmt.Sprint(l.published(t)), "[t/000 newer false t/x new false t/000 newer true]"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestReplayOfAnEarlierConnectionIsDropped(t *testing.T) {
+	const n = 2 * replayMessages
+	r, w := open(t)
+	fillRetained(w, n)
+	s, l := connect(t, w, "c", lasting)
+	subscribeTo(t, w, s, "t/+", packet.QoS0)
+	w.Disconnect(s, l, true, nil)
+	_, l = connect(t, w, "c", lasting) // while the page is on its way
+	settle(r)
+	if l.written != n {
+		t.Errorf("%d messages come, want %d", l.written, n)
 	}
 }
 

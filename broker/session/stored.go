@@ -236,11 +236,11 @@ func (s *Session) takeListed(p *Page, lost func(Waiting)) (complete bool) {
 	for l.len() > 0 {
 		d, covered := p.find(l.first().Seq)
 		switch {
-		case d == nil && !covered || d != nil && !s.queue.takes(d) && !s.queue.low():
-			return true
 		case d != nil:
 			l.pop()
 			s.queue.push(d)
+		case !covered:
+			return true
 		case lost == nil:
 			return false
 		default:

@@ -35,6 +35,7 @@ type Broker struct {
 	Spec BrokerSpec `json:"spec,omitempty"`
 	// What the operator found. Written by the operator only.
 	// +optional
+	// +kubebuilder:default:={"observedGeneration":-1}
 	Status BrokerStatus `json:"status,omitempty"`
 }
 
@@ -719,7 +720,8 @@ type PodSpec struct {
 
 // BrokerStatus is what the operator found.
 type BrokerStatus struct {
-	// Generation of the spec that this status speaks of.
+	// Generation of the spec that this status speaks of; -1 from the creation on
+	// until the operator has seen the object.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 

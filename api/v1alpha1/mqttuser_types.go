@@ -28,6 +28,7 @@ type MQTTUser struct {
 	Spec MQTTUserSpec `json:"spec"`
 	// What the operator found. Written by the operator only.
 	// +optional
+	// +kubebuilder:default:={"observedGeneration":-1}
 	Status MQTTUserStatus `json:"status,omitempty"`
 }
 
@@ -246,7 +247,8 @@ type UserLimits struct {
 
 // MQTTUserStatus is what the operator found.
 type MQTTUserStatus struct {
-	// Generation of the spec that this status speaks of.
+	// Generation of the spec that this status speaks of; -1 from the creation on
+	// until the operator has seen the object.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 

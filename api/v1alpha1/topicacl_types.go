@@ -22,6 +22,7 @@ type TopicACL struct {
 	Spec TopicACLSpec `json:"spec"`
 	// What the operator found. Written by the operator only.
 	// +optional
+	// +kubebuilder:default:={"observedGeneration":-1}
 	Status TopicACLStatus `json:"status,omitempty"`
 }
 
@@ -132,7 +133,8 @@ type Rule struct {
 
 // TopicACLStatus is what the operator found.
 type TopicACLStatus struct {
-	// Generation of the spec that this status speaks of.
+	// Generation of the spec that this status speaks of; -1 from the creation on
+	// until the operator has seen the object.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 

@@ -25,6 +25,8 @@ import (
 
 // How soon a Broker is looked at again.
 const (
+	// whileHashing: passwords have yet to be hashed.
+	whileHashing = time.Millisecond
 	// whileApplying: pods have yet to answer the newest revision.
 	whileApplying = 500 * time.Millisecond
 	// whileLeftover: a child of a deleted Broker is being collected.
@@ -34,6 +36,10 @@ const (
 	// whileReady: the number of clients is refreshed.
 	whileReady = 30 * time.Second
 )
+
+// hashFor bounds how long one pass hashes passwords, so that a thousand new users do
+// not keep a revocation from the pods.
+const hashFor = time.Second
 
 // Options of the operator that concern every Broker.
 type Options struct {

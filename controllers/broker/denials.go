@@ -35,8 +35,8 @@ const (
 )
 
 // tellDenials makes events of what the pods say that the rules refused of late:
-// of the MQTTUser, or of the Broker where a client has no credentials. Names are
-// escaped: they are the choice of clients.
+// of the MQTTUser, or of the Broker where a client has no credentials, and of the
+// TopicACL that denies it. Names are escaped: they are the choice of clients.
 func (r *Reconciler) tellDenials(s *scope) {
 	whose := func(username string) client.Object {
 		if username == "" {
@@ -44,17 +44,68 @@ func (r *Reconciler) tellDenials(s *scope) {
 		}
 		return holder(s.rendered, username)
 	}
-	for _, d := range r.denials.news(s.key(), s.pods, whose, time.Now()) {
-		r.Events.Eventf(d.of, nil, corev1.EventTypeWarning, reasonDenied, "Authorize",
-			"%s %q was refused by the rules: `godwit acl explain` tells which, or that none allows it", deniedActions[d.action], d.topic)
+	news := r.denials.news(s.key(), s.pods, whose, time.Now())
+	if len(news) == 0 || s.rendered == nil {
+		return
 	}
+	rules, err := render.CompileRules(s.rendered)
+	if err != nil {
+		s.fail(err)
+		return
+	}
+	for _, d := range news {
+		r.tellDenial(s, d, d.explained(rules))
+	}
+}
+
+func (r *Reconciler) tellDenial(s *scope, d deniedOf, why render.Refusal) {
+	tell := func(of client.Object, note string, args ...any) {
+		r.Events.Eventf(of, nil, corev1.EventTypeWarning, reasonDenied, "Authorize", note, args...)
+	}
+	action := deniedActions[d.action]
+	switch {
+	case why.By == nil:
+		tell(d.of, "%s %q was refused: %s", action, d.topic, why.Reason)
+	case !s.maySee(d.of, why.By.ACL):
+		tell(d.of, "%s %q was refused: a TopicACL of another namespace denies it", action, d.topic)
+	default:
+		tell(d.of, "%s %q was refused: %s", action, d.topic, why.By)
+		if acl := s.acl(why.By.ACL); acl != nil {
+			tell(acl, "user %q was refused to %s %q by spec.rules[%d]", d.user, action, d.topic, why.By.Index)
+		}
+	}
+}
+
+// maySee says that whoever sees the one object may know of the other: they are of
+// one namespace, or one of them is of the Broker's.
+func (s *scope) maySee(o client.Object, other types.NamespacedName) bool {
+	return o.GetNamespace() == other.Namespace || o.GetNamespace() == s.broker.Namespace || other.Namespace == s.broker.Namespace
+}
+
+// acl returns a TopicACL of the configuration to tell events of, nil where it is
+// not there.
+func (s *scope) acl(key types.NamespacedName) client.Object {
+	for _, a := range s.rendered.ACLs {
+		if a.Key == key {
+			return &v1alpha1.TopicACL{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name, UID: a.UID}}
+		}
+	}
+	return nil
+}
+
+// explained says by the rules of now why it is refused.
+func (d deniedOf) explained(rules *render.Rules) render.Refusal {
+	if d.action == "subscribe" {
+		return rules.WhySubscribe(d.user, d.topic)
+	}
+	return rules.WhyPublish(d.user, d.topic)
 }
 
 // deniedActions are the actions that pods tell of, as a person says them.
 var deniedActions = map[string]string{
 	"publish":   "publish to",
 	"subscribe": "subscribe to",
-	"will":      "will on",
+	"will":      "leave a will on",
 }
 
 // holder returns the MQTTUser that has the username, nil where nobody does.

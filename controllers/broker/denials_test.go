@@ -2,10 +2,12 @@ package broker
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -89,40 +91,100 @@ func TestAFloodOfDenialsIsToldAtItsPace(t *testing.T) {
 	}
 }
 
-func TestDenialsAreEventsOfTheUserOrTheBroker(t *testing.T) {
-	recorder := &recorder{}
-	r := &Reconciler{Events: recorder}
-	b := &v1alpha1.Broker{}
-	b.Name, b.Kind = "edge", v1alpha1.KindBroker
-	s := newScope(b)
-	s.rendered = &render.Output{Users: []render.Object{
-		{Key: types.NamespacedName{Namespace: "iot", Name: "late"}, Username: "dev", Verdict: render.Verdict{Reason: v1alpha1.ReasonUsernameTaken}},
-		{Key: types.NamespacedName{Namespace: "iot", Name: "dev-object"}, Username: "dev", Verdict: render.Verdict{Reason: v1alpha1.ReasonAccepted}},
+// denying is what reconciles a Broker "iot/edge" with the user dev, to whom the
+// TopicACL guard of a namespace denies secret/#.
+func denying(t *testing.T, guards string, pods ...podAnswer) (*Reconciler, *scope, *recorder) {
+	t.Helper()
+	meta := func(namespace, name string) metav1.ObjectMeta {
+		return metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID(namespace + name)}
+	}
+	broker := &v1alpha1.Broker{ObjectMeta: meta("iot", "edge")}
+	broker.Spec.AllowedUsers.Namespaces.From = v1alpha1.FromAll
+	ref := v1alpha1.BrokerRef{Name: "edge", Namespace: "iot"}
+	user := v1alpha1.MQTTUser{ObjectMeta: meta("team", "dev-object"), Spec: v1alpha1.MQTTUserSpec{BrokerRef: ref, Username: "dev"}}
+	user.Spec.Authentication.X509 = &v1alpha1.X509Authentication{CommonName: "dev"}
+	taken := v1alpha1.MQTTUser{ObjectMeta: meta("team", "late"), Spec: user.Spec}
+	acl := v1alpha1.TopicACL{ObjectMeta: meta(guards, "guard"), Spec: v1alpha1.TopicACLSpec{
+		BrokerRef: ref, Subjects: []v1alpha1.Subject{{Authenticated: true}}, Rules: []v1alpha1.Rule{
+			{Effect: v1alpha1.Allow, Actions: []v1alpha1.Action{v1alpha1.ActionAll}, Topics: []string{"open/#"}},
+			{Effect: v1alpha1.Deny, Actions: []v1alpha1.Action{v1alpha1.ActionAll}, Topics: []string{"secret/#"}},
+		},
 	}}
-	now := time.Now()
-	hostile := "a\x1b[2J\n\u202e" + strings.Repeat("\x01", 1000)
-	s.pods = []podAnswer{saying(
-		admin.Denial{User: "dev", Action: "publish", Topic: hostile, Last: now},
-		admin.Denial{Action: "subscribe", Topic: "#", Last: now},
-		admin.Denial{User: "nobody", Action: "publish", Topic: "t", Last: now},
-	)}
-	r.tellDenials(s)
-	told := recorder.told
-	if len(told) != 2 {
-		t.Fatalf("events %q, want two", told)
+	out, err := render.Render(render.Input{
+		Broker: broker, Users: []v1alpha1.MQTTUser{user, taken}, ACLs: []v1alpha1.TopicACL{acl},
+		Passwords: render.NewPasswords(nil, nil, nil),
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if !strings.HasPrefix(told[0], `*v1alpha1.MQTTUser dev-object: publish to "a\x1b[2J\n\u202e`) || len(told[0]) > 1024 {
-		t.Errorf("event %q: want one of the MQTTUser, with the topic escaped and cut", told[0])
+	s := newScope(broker)
+	s.rendered, s.pods = out, pods
+	told := &recorder{}
+	return &Reconciler{Events: told}, s, told
+}
+
+func TestDenialsAreEventsThatSayWhichRuleDecides(t *testing.T) {
+	denied := func(user, action, topic string) podAnswer {
+		return saying(admin.Denial{User: user, Action: action, Topic: topic, Last: time.Now()})
 	}
-	if !strings.HasPrefix(told[1], `*v1alpha1.Broker edge: subscribe to "#"`) {
-		t.Errorf("event %q: want one of the Broker", told[1])
+	for name, tc := range map[string]struct {
+		guards string // namespace of the TopicACL
+		answer podAnswer
+		want   []string
+	}{
+		"by a rule": {"iot", denied("dev", "publish", "secret/x"), []string{
+			`*v1alpha1.MQTTUser team/dev-object: publish to "secret/x" was refused: TopicACL iot/guard denies "secret/#" in spec.rules[1]`,
+			`*v1alpha1.TopicACL iot/guard: user "dev" was refused to publish to "secret/x" by spec.rules[1]`,
+		}},
+		"by a rule of the user's namespace": {"team", denied("dev", "will", "secret/x"), []string{
+			`*v1alpha1.MQTTUser team/dev-object: leave a will on "secret/x" was refused: TopicACL team/guard denies "secret/#" in spec.rules[1]`,
+			`*v1alpha1.TopicACL team/guard: user "dev" was refused to leave a will on "secret/x" by spec.rules[1]`,
+		}},
+		"by a rule of another team": {"others", denied("dev", "subscribe", "secret/#"), []string{
+			`*v1alpha1.MQTTUser team/dev-object: subscribe to "secret/#" was refused: a TopicACL of another namespace denies it`,
+		}},
+		"by no rule": {"iot", denied("dev", "publish", "t"), []string{
+			`*v1alpha1.MQTTUser team/dev-object: publish to "t" was refused: no rule allows it`,
+		}},
+		"a filter that is too wide": {"iot", denied("dev", "subscribe", "#"), []string{
+			`*v1alpha1.MQTTUser team/dev-object: subscribe to "#" was refused: no rule covers all topics of the filter`,
+		}},
+		"the broker's own": {"iot", denied("dev", "publish", "$SYS/x"), []string{
+			`*v1alpha1.MQTTUser team/dev-object: publish to "$SYS/x" was refused: only the broker itself publishes there`,
+		}},
+		"a client without credentials": {"iot", denied("", "subscribe", "t"), []string{
+			`*v1alpha1.Broker iot/edge: subscribe to "t" was refused: no rule covers all topics of the filter`,
+		}},
+		"a user that nobody declares": {"iot", denied("nobody", "publish", "t"), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, s, told := denying(t, tc.guards, tc.answer)
+			r.tellDenials(s)
+			if !slices.Equal(told.told, tc.want) {
+				t.Errorf("told %q\nwant %q", told.told, tc.want)
+			}
+		})
 	}
 }
 
-// recorder keeps events as "TYPE NAME: NOTE".
+func TestNamesInDenialsAreEscapedAndCut(t *testing.T) {
+	hostile := "secret/\x1b[2J\n\u202e" + strings.Repeat("\x01", 1000)
+	r, s, told := denying(t, "iot", saying(admin.Denial{User: "dev", Action: "publish", Topic: hostile, Last: time.Now()}))
+	r.tellDenials(s)
+	if len(told.told) != 2 {
+		t.Fatalf("events %q, want two", told.told)
+	}
+	for _, note := range told.told {
+		if !strings.Contains(note, `"secret/\x1b[2J\n\u202e`) || len(note) > 1024 {
+			t.Errorf("event %q: want the topic escaped and cut", note)
+		}
+	}
+}
+
+// recorder keeps events as "TYPE NAMESPACE/NAME: NOTE".
 type recorder struct{ told []string }
 
 func (r *recorder) Eventf(regarding, _ runtime.Object, _, _, _, note string, args ...any) {
-	name := regarding.(client.Object).GetName()
-	r.told = append(r.told, fmt.Sprintf("%T %s: %s", regarding, name, fmt.Sprintf(note, args...)))
+	key := client.ObjectKeyFromObject(regarding.(client.Object))
+	r.told = append(r.told, fmt.Sprintf("%T %s: %s", regarding, key, fmt.Sprintf(note, args...)))
 }

@@ -25,7 +25,11 @@ func (r *Reconciler) reconcileConfig(ctx context.Context, s *scope) error {
 	if err != nil {
 		return err
 	}
+	readErr := r.readSecrets(ctx, &in)
 	in.Previous = before.files
+	hurry, cancel := context.WithTimeout(ctx, hashFor)
+	defer cancel()
+	in.Hurry = hurry.Done()
 	out, err := render.Render(in)
 	if err != nil {
 		s.stall(v1alpha1.ReasonConfigRejected, err.Error())
@@ -35,11 +39,14 @@ func (r *Reconciler) reconcileConfig(ctx context.Context, s *scope) error {
 	accessErr := r.applyAccess(ctx, s, before, out.Access)
 	settingsErr := r.apply(ctx, s, resource.SettingsConfigMap(s.desired, out.Settings))
 	s.configWritten = accessErr == nil && settingsErr == nil
-	return errors.Join(accessErr, settingsErr, r.shadows.add(s.key(), out))
+	if s.configWritten && out.Unhashed > 0 {
+		s.again(whileHashing)
+	}
+	return errors.Join(readErr, accessErr, settingsErr)
 }
 
-// renderInput gathers what the configuration depends on, but for what was
-// rendered before.
+// renderInput gathers what the configuration depends on, but for Secrets and what
+// was rendered before.
 func (r *Reconciler) renderInput(ctx context.Context, s *scope) (render.Input, error) {
 	in := render.Input{
 		Broker:    s.desired,
@@ -56,30 +63,35 @@ func (r *Reconciler) renderInput(ctx context.Context, s *scope) (render.Input, e
 	}
 	in.Users, in.ACLs = users.Items, acls.Items
 	var err error
-	if in.Secrets, err = r.secretsOf(ctx, users.Items); err != nil {
-		return in, err
-	}
 	in.Namespaces, err = r.namespaceLabels(ctx, s)
 	return in, err
 }
 
-// secretsOf reads the Secrets that users' passwords are in.
-func (r *Reconciler) secretsOf(ctx context.Context, users []v1alpha1.MQTTUser) (map[types.NamespacedName]*corev1.Secret, error) {
-	secrets := map[types.NamespacedName]*corev1.Secret{}
-	for i := range users {
-		key, ok := users[i].SecretKey()
-		if !ok || secrets[key] != nil || users[i].Spec.Authentication.Certificate != nil {
+// readSecrets reads the Secrets that the passwords of admitted users are in. One
+// that cannot be read keeps no other from the pods.
+func (r *Reconciler) readSecrets(ctx context.Context, in *render.Input) error {
+	in.Secrets, in.Unread = map[types.NamespacedName]*corev1.Secret{}, map[types.NamespacedName]bool{}
+	admits, err := in.Admits()
+	if err != nil {
+		return nil // Render says so
+	}
+	var failed []error
+	for i := range in.Users {
+		u := &in.Users[i]
+		key, ok := u.SecretKey()
+		if !ok || in.Secrets[key] != nil || in.Unread[key] || u.Spec.Authentication.Certificate != nil || !admits(u.Namespace) {
 			continue
 		}
 		secret, err := r.Secrets.Get(ctx, key)
-		if err != nil {
-			return nil, err
-		}
-		if secret != nil {
-			secrets[key] = secret
+		switch {
+		case err != nil:
+			in.Unread[key] = true
+			failed = append(failed, err)
+		case secret != nil:
+			in.Secrets[key] = secret
 		}
 	}
-	return secrets, nil
+	return errors.Join(failed...)
 }
 
 // namespaceLabels reads the labels of namespaces where the Broker chooses by

@@ -68,11 +68,13 @@ func (r *Reconciler) reconcileProgramming(ctx context.Context, s *scope) error {
 		return fmt.Errorf("list pods: %w", err)
 	}
 	s.pods = r.ask(ctx, running(s, pods.Items))
-	r.tellDenials(s)
 	err = r.touchPods(ctx, s)
-	if s.rendered != nil {
-		r.Ledger.Publish(ctx, s.key(), s.rendered, enforced(s.pods))
+	if s.rendered == nil {
+		return err
 	}
+	r.tellDenials(s)
+	err = errors.Join(err, r.shadows.add(s.key(), s.rendered))
+	r.Ledger.Publish(ctx, s.key(), s.rendered, enforced(s.pods))
 	return err
 }
 

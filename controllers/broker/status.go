@@ -268,9 +268,11 @@ func (s *scope) certificate(listener string) *v1alpha1.CertificateStatus {
 func countUsers(out *render.Output) v1alpha1.UserCounts {
 	var n v1alpha1.UserCounts
 	for _, u := range out.Users {
-		if u.Verdict.Accepted() {
+		switch {
+		case u.Verdict.Accepted():
 			n.Accepted++
-		} else {
+		case u.Pending:
+		default:
 			n.Rejected++
 		}
 	}

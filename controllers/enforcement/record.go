@@ -60,9 +60,13 @@ func (r *record) dropContents(newest string) {
 	}
 }
 
+// states leaves out what is pending: what was said of it stays until it is known.
 func (r *record) states(objects []render.Object, pods []Pod) States {
 	states := make(States, len(objects))
 	for _, o := range objects {
+		if o.Pending {
+			continue
+		}
 		states[o.Key] = State{
 			UID:          o.UID,
 			Generation:   o.Generation,

@@ -9,6 +9,15 @@ import (
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
 )
 
+// Admits says of which namespaces the Broker takes MQTTUsers and TopicACLs.
+func (in Input) Admits() (func(namespace string) bool, error) {
+	verdict, err := admission(in)
+	if err != nil {
+		return nil, err
+	}
+	return func(namespace string) bool { return verdict(namespace).Accepted() }, nil
+}
+
 // admission returns the Broker's half of the consent: its verdict on objects of
 // a namespace.
 func admission(in Input) (func(namespace string) Verdict, error) {

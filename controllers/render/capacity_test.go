@@ -79,8 +79,8 @@ func TestTheNewestAreRefusedWhenTheBrokerIsFull(t *testing.T) {
 			t.Fatalf("user %d is %s: not one of the %d oldest", i, u.Username, accepted)
 		}
 	}
-	if len(rendered.Users) != accepted || slow.hashes != 0 {
-		t.Errorf("%d are accepted, %d rendered, %d passwords hashed", accepted, len(rendered.Users), slow.hashes)
+	if len(rendered.Users) != accepted || slow.hashes.Load() != 0 {
+		t.Errorf("%d are accepted, %d rendered, %d passwords hashed", accepted, len(rendered.Users), slow.hashes.Load())
 	}
 	for _, p := range rendered.Policies {
 		if n := len(p.Users); p.Source == "iot/everybody" && n != accepted {

@@ -31,6 +31,11 @@ func (u *user) readCredentials(in Input, out *config.User) Verdict {
 	case auth.X509 != nil:
 		return accepted("clients connect with a certificate of this common name")
 	}
+	if in.Unread[key] {
+		u.Pending = true
+		out.PasswordHashes = []string{unhashed}
+		return accepted("")
+	}
 	secret := in.Secrets[key]
 	if secret != nil {
 		u.SecretVersion = secret.ResourceVersion

@@ -21,6 +21,9 @@ type Input struct {
 	ACLs  []v1alpha1.TopicACL
 	// Secrets that users refer to. One that is missing here does not exist.
 	Secrets map[types.NamespacedName]*corev1.Secret
+	// Unread are Secrets of which nobody knows, since reading them failed. What the
+	// configuration held of their users it holds still.
+	Unread map[types.NamespacedName]bool
 	// Namespaces holds the labels of namespaces by name. It is read only where the
 	// Broker chooses namespaces by label.
 	Namespaces map[string]map[string]string
@@ -30,6 +33,10 @@ type Input struct {
 	Paths    Paths
 	// Passwords hashes plain passwords. It may not be nil.
 	Passwords *Passwords
+	// Hurry is closed when the rendering should come to its end, and leave passwords
+	// for the next one: hashing takes long on purpose. Each rendering hashes those of
+	// one user at least. nil is never closed.
+	Hurry <-chan struct{}
 }
 
 // Paths says where the engine finds what the configuration points to.
@@ -62,6 +69,9 @@ type Output struct {
 	Revision string
 	// Users and ACLs that name the Broker, sorted by namespace and name.
 	Users, ACLs []Object
+	// Unhashed is the number of Users whose passwords were left for the next
+	// rendering.
+	Unhashed int
 }
 
 // Object says what became of a MQTTUser or TopicACL.
@@ -72,6 +82,9 @@ type Object struct {
 	Verdict    Verdict
 	// Username of a MQTTUser.
 	Username string
+	// Pending says of a MQTTUser that its password has yet to be read or hashed, by
+	// another rendering. Until then the configuration holds what it held before.
+	Pending bool
 	// Admitted says of a MQTTUser that the Broker admits it and that its names are
 	// its own, so that credentials may be made for it.
 	Admitted bool
@@ -119,12 +132,17 @@ func Render(in Input) (*Output, error) {
 		return nil, err
 	}
 	users, acls, sizes := fit(in, users)
-	hashPasswords(in, users)
+	unhashed := hashPasswords(in, users)
 	cfg := config.Config{Settings: settings(broker, in.Paths), Access: access(users, acls)}
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("render Broker %s/%s: %w", broker.Namespace, broker.Name, err)
 	}
-	return encode(cfg, sizes.shards(max(1, len(in.Previous.Shards()))), users, acls)
+	out, err := encode(cfg, sizes.shards(max(1, len(in.Previous.Shards()))), users, acls)
+	if err != nil {
+		return nil, err
+	}
+	out.Unhashed = unhashed
+	return out, nil
 }
 
 func encode(cfg config.Config, shards int, users []user, acls []acl) (*Output, error) {

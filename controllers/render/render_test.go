@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,17 +21,17 @@ import (
 )
 
 // slowHash hashes with a salt, and counts how often it is asked.
-type slowHash struct{ hashes, verifications int }
+type slowHash struct{ hashes, verifications atomic.Int32 }
 
 func (s *slowHash) passwords() *render.Passwords {
 	return render.NewPasswords(
 		func(hash string, password []byte) (bool, error) {
-			s.verifications++
+			s.verifications.Add(1)
 			_, plain, ok := strings.Cut(hash, "$")
 			return ok && plain == string(password), nil
 		},
 		func(password []byte) (string, error) {
-			s.hashes++
+			s.hashes.Add(1)
 			return rand.N[time.Duration](1<<62).String() + "$" + string(password), nil
 		},
 		func(hash string) error {
@@ -274,8 +275,9 @@ func TestHashesAreKeptAndNotComputedAgain(t *testing.T) {
 	in.Passwords = slow.passwords()
 	first := mustRender(t, in)
 	in.Previous = first.Access
-	if again := mustRender(t, in); again.Revision != first.Revision || slow.hashes != 1 || slow.verifications != 0 {
-		t.Errorf("revision %s became %s after %d hashes and %d verifications", first.Revision, again.Revision, slow.hashes, slow.verifications)
+	if again := mustRender(t, in); again.Revision != first.Revision || slow.hashes.Load() != 1 || slow.verifications.Load() != 0 {
+		t.Errorf("revision %s became %s after %d hashes and %d verifications",
+			first.Revision, again.Revision, slow.hashes.Load(), slow.verifications.Load())
 	}
 
 	// Another process has to verify once.
@@ -286,12 +288,12 @@ func TestHashesAreKeptAndNotComputedAgain(t *testing.T) {
 			t.Error("another process makes another revision")
 		}
 	}
-	if fresh.hashes != 0 || fresh.verifications != 1 {
-		t.Errorf("%d hashes and %d verifications", fresh.hashes, fresh.verifications)
+	if fresh.hashes.Load() != 0 || fresh.verifications.Load() != 1 {
+		t.Errorf("%d hashes and %d verifications", fresh.hashes.Load(), fresh.verifications.Load())
 	}
 
 	in.Secrets[types.NamespacedName{Namespace: "iot", Name: "s"}].StringData["password"] = "two"
-	if changed := mustRender(t, in); changed.Revision == first.Revision || fresh.hashes != 1 {
+	if changed := mustRender(t, in); changed.Revision == first.Revision || fresh.hashes.Load() != 1 {
 		t.Error("a changed password keeps the revision")
 	}
 }
@@ -314,9 +316,9 @@ func TestBothPasswordsOfARotationAreKept(t *testing.T) {
 	if rotated := hashes(); len(rotated) != 2 || rotated[1] != both[0] {
 		t.Errorf("the hash of the password before is %q, and was %q", rotated[1:], both[0])
 	}
-	done := slow.hashes + slow.verifications
+	done := slow.hashes.Load() + slow.verifications.Load()
 	hashes()
-	if n := slow.hashes + slow.verifications - done; n != 0 {
+	if n := slow.hashes.Load() + slow.verifications.Load() - done; n != 0 {
 		t.Errorf("%d slow operations for what was rendered just before", n)
 	}
 	delete(secret.StringData, "previousPassword")

@@ -4,8 +4,6 @@ import (
 	"fmt"
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
-	"github.com/godwit-mqtt/godwit/broker/auth"
-	"github.com/godwit-mqtt/godwit/broker/config"
 )
 
 // Shadows are the rules that decide nothing, by the TopicACL that they stand in,
@@ -15,14 +13,7 @@ type Shadows map[string][]v1alpha1.ShadowedRule
 // FindShadows compiles the rules as the engine does, and finds those that decide
 // nothing. It takes some ten milliseconds for a thousand TopicACLs.
 func FindShadows(out *Output) (Shadows, error) {
-	c, err := config.Parse(out.Settings, out.Access)
-	if err != nil {
-		return nil, fmt.Errorf("find shadowed rules: %w", err)
-	}
-	for i := range c.Access.Users {
-		c.Access.Users[i].PasswordHashes = nil // say nothing of rules
-	}
-	rules, err := auth.Compile(c)
+	rules, err := compile(out)
 	if err != nil {
 		return nil, fmt.Errorf("find shadowed rules: %w", err)
 	}

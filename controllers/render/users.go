@@ -71,31 +71,6 @@ func (u *user) render(in Input) {
 	}
 }
 
-// hashPasswords hashes the passwords of the users that are rendered still, and
-// gives all users their digest.
-func hashPasswords(in Input, users []user) {
-	previous := previousHashes(in.Previous)
-	for i := range users {
-		u := &users[i]
-		if u.rendered != nil && u.plain != nil {
-			u.hash(in.Passwords, previous[u.Username])
-		}
-		u.Digest = digest(u.Generation, u.rendered)
-	}
-}
-
-// hash hashes the user's passwords, keeping hashes that fit.
-func (u *user) hash(passwords *Passwords, previous []string) {
-	for i, plain := range u.plain {
-		hash, err := passwords.Hash(plain, previous)
-		if err != nil {
-			u.rendered, u.Verdict = nil, rejected(v1alpha1.ReasonInvalidCredentials, "the password: %v", err)
-			return
-		}
-		u.rendered.PasswordHashes[i] = hash
-	}
-}
-
 // claims holds what was claimed first: the object by the claimed name.
 type claims map[string]types.NamespacedName
 
@@ -143,22 +118,6 @@ func byAge(users []*v1alpha1.MQTTUser) []*v1alpha1.MQTTUser {
 		)
 	})
 	return users
-}
-
-// previousHashes reads the hashes by username from access files. Passwords of
-// what cannot be read are hashed anew.
-func previousHashes(files config.Files) map[string][]string {
-	out := map[string][]string{}
-	for _, name := range append(files.Shards(), config.AccessFile) {
-		var content struct{ Users []config.User }
-		if json.Unmarshal(files[name], &content) != nil {
-			continue
-		}
-		for _, u := range content.Users {
-			out[u.Username] = u.PasswordHashes
-		}
-	}
-	return out
 }
 
 func limits(l v1alpha1.UserLimits) config.UserLimits {

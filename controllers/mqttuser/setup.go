@@ -24,15 +24,16 @@ import (
 
 // SetupWithManager adds the controller to a manager whose cache was made with
 // lookup.CacheOptions and has the indexes of lookup.AddIndexes. It is woken by
-// its own objects, by what credentials are made of, and by the ledger, which
-// knows when Brokers come and go.
+// its own objects, by what credentials are made of, by Brokers that come and go,
+// and by the ledger.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	changed := handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, key types.NamespacedName) []reconcile.Request {
 		return []reconcile.Request{{NamespacedName: key}}
 	})
 	c, err := ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.MQTTUser{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1alpha1.Broker{}, handler.EnqueueRequestsFromMapFunc(r.usersOfBroker), builder.WithPredicates(endpointChanged)).
+		Watches(&v1alpha1.Broker{}, handler.EnqueueRequestsFromMapFunc(r.usersOfBroker), builder.WithPredicates(lookup.ComingsAndGoings)).
+		Watches(&v1alpha1.Broker{}, handler.EnqueueRequestsFromMapFunc(r.dependentsOfBroker), builder.WithPredicates(endpointChanged)).
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.usersOfSecret)).
 		WatchesRawSource(source.Channel(r.Ledger.Users(), changed)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
@@ -52,15 +53,24 @@ var endpointChanged = predicate.Or(predicate.GenerationChangedPredicate{}, predi
 	},
 })
 
-// usersOfBroker finds the users of a Broker whose credentials depend on it.
+// usersOfBroker finds the users that name a Broker.
 func (r *Reconciler) usersOfBroker(ctx context.Context, broker client.Object) []reconcile.Request {
+	return r.usersWhere(ctx, broker, func(*v1alpha1.MQTTUser) bool { return true })
+}
+
+// dependentsOfBroker finds the users of a Broker whose credentials depend on it.
+func (r *Reconciler) dependentsOfBroker(ctx context.Context, broker client.Object) []reconcile.Request {
+	return r.usersWhere(ctx, broker, func(u *v1alpha1.MQTTUser) bool { return u.Spec.Authentication.Password == nil })
+}
+
+func (r *Reconciler) usersWhere(ctx context.Context, broker client.Object, concerned func(*v1alpha1.MQTTUser) bool) []reconcile.Request {
 	var users v1alpha1.MQTTUserList
 	if err := r.Client.List(ctx, &users, lookup.OfBroker(client.ObjectKeyFromObject(broker))); err != nil {
 		return nil
 	}
 	var requests []reconcile.Request
 	for i := range users.Items {
-		if users.Items[i].Spec.Authentication.Password == nil {
+		if concerned(&users.Items[i]) {
 			requests = append(requests, request(&users.Items[i]))
 		}
 	}
@@ -80,7 +90,7 @@ func (r *Reconciler) usersOfSecret(ctx context.Context, secret client.Object) []
 	var brokers v1alpha1.BrokerList
 	if err := r.Client.List(ctx, &brokers, lookup.OfSecret(secret)); err == nil {
 		for i := range brokers.Items {
-			requests = append(requests, r.usersOfBroker(ctx, &brokers.Items[i])...)
+			requests = append(requests, r.dependentsOfBroker(ctx, &brokers.Items[i])...)
 		}
 	}
 	return requests

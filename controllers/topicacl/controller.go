@@ -22,6 +22,7 @@ import (
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
 	"github.com/godwit-mqtt/godwit/controllers/conditions"
 	"github.com/godwit-mqtt/godwit/controllers/enforcement"
+	"github.com/godwit-mqtt/godwit/controllers/lookup"
 )
 
 // Reconciler reports on TopicACLs.
@@ -34,17 +35,32 @@ type Reconciler struct {
 
 //+kubebuilder:rbac:groups=mqtt.godwit.io,resources=topicacls/status,verbs=update;patch
 
-// SetupWithManager adds the controller to the manager. It is woken by its own
-// objects and by the ledger, which knows when Brokers come and go.
+// SetupWithManager adds the controller to the manager, which has the indexes of
+// lookup.AddIndexes. It is woken by its own objects, by Brokers that come and go,
+// and by the ledger.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	changed := handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, key types.NamespacedName) []reconcile.Request {
 		return []reconcile.Request{{NamespacedName: key}}
 	})
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.TopicACL{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.Broker{}, handler.EnqueueRequestsFromMapFunc(r.aclsOfBroker), builder.WithPredicates(lookup.ComingsAndGoings)).
 		WatchesRawSource(source.Channel(r.Ledger.ACLs(), changed)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
 		Complete(r)
+}
+
+// aclsOfBroker finds the TopicACLs that name a Broker.
+func (r *Reconciler) aclsOfBroker(ctx context.Context, broker client.Object) []reconcile.Request {
+	var acls v1alpha1.TopicACLList
+	if err := r.Client.List(ctx, &acls, lookup.OfBroker(client.ObjectKeyFromObject(broker))); err != nil {
+		return nil
+	}
+	requests := make([]reconcile.Request, 0, len(acls.Items))
+	for i := range acls.Items {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&acls.Items[i])})
+	}
+	return requests
 }
 
 // Reconcile writes what is known of one TopicACL to its status.

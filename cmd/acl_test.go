@@ -18,7 +18,7 @@ import (
 func runCommand(t *testing.T, stdin io.Reader, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	root := newRootCommand()
+	root := NewCommand()
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(&out)

@@ -20,7 +20,7 @@ func TestPasswdHashesStandardInput(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			c := newRootCommand()
+			c := NewCommand()
 			c.SetArgs([]string{"passwd"})
 			c.SetIn(strings.NewReader(tt.in))
 			c.SetOut(&out)

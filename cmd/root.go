@@ -44,7 +44,7 @@ func Execute() {
 	defer stop()
 	// The first signal asks for an orderly end, a second one does not ask.
 	context.AfterFunc(ctx, stop)
-	if err := newRootCommand().ExecuteContext(ctx); err != nil {
+	if err := NewCommand().ExecuteContext(ctx); err != nil {
 		os.Exit(report(os.Stderr, err))
 	}
 }
@@ -61,7 +61,8 @@ func report(w io.Writer, err error) int {
 	return status.code
 }
 
-func newRootCommand() *cobra.Command {
+// NewCommand is the command line of the program. One command runs once.
+func NewCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "godwit",
 		Short:         "MQTT brokers on Kubernetes",

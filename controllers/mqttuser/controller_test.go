@@ -19,7 +19,7 @@ import (
 var env *testenv.Env
 
 func TestMain(m *testing.M) {
-	os.Exit(testenv.Main(m, func(e *testenv.Env) { env = e }))
+	os.Exit(testenv.Main(m, testenv.Options{CertManager: true}, func(e *testenv.Env) { env = e }))
 }
 
 // rejected expects Accepted=False, and that the rest follows.
@@ -255,7 +255,7 @@ func TestARestartedOperatorComesToTheSame(t *testing.T) {
 	own.Create(t, testenv.Secret(ns, "dev", "password", "secret"), user)
 	own.WaitFor(t, user, testenv.Ready)
 	own.WaitFor(t, b, testenv.Ready)
-	revision, version := b.Status.ConfigRevision, user.ResourceVersion
+	revision, version := own.Revision(t, b), user.ResourceVersion
 
 	if err := own.StopOperator(); err != nil {
 		t.Fatal(err)
@@ -268,7 +268,7 @@ func TestARestartedOperatorComesToTheSame(t *testing.T) {
 	own.WaitFor(t, other, rejected(v1alpha1.ReasonWaitingForSecret, "")...)
 	own.WaitFor(t, b, testenv.Ready)
 	own.WaitFor(t, user, testenv.Ready)
-	if b.Status.ConfigRevision != revision || user.ResourceVersion != version {
-		t.Errorf("revision %s became %s, version of the user %s became %s", revision, b.Status.ConfigRevision, version, user.ResourceVersion)
+	if after := own.Revision(t, b); after != revision || user.ResourceVersion != version {
+		t.Errorf("revision %s became %s, version of the user %s became %s", revision, after, version, user.ResourceVersion)
 	}
 }

@@ -69,7 +69,7 @@ func valid(t *testing.T, b *v1alpha1.Broker, passwords ...string) []string {
 			return fmt.Errorf("%d passwords are valid, not %d", len(hashes), len(passwords))
 		}
 		for i, p := range passwords {
-			if kept, err := testenv.NewPasswords().Hash([]byte(p), hashes[i:i+1]); err != nil || kept != hashes[i] {
+			if kept, err := testenv.NewPasswords().Hash("dev", []byte(p), hashes[i:i+1]); err != nil || kept != hashes[i] {
 				return fmt.Errorf("password %d is not valid (%w)", i, err)
 			}
 		}

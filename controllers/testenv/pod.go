@@ -46,13 +46,24 @@ type Pod struct {
 func (e *Env) RunPod(t *testing.T, b *v1alpha1.Broker) *Pod {
 	t.Helper()
 	p := &Pod{env: e, broker: client.ObjectKeyFromObject(b)}
-	set := &appsv1.StatefulSet{}
-	e.Eventually(t, func() error { return e.Client.Get(t.Context(), p.broker, set) })
-	address := p.serve(t)
+	listener := listen(t)
+	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: p, ReadHeaderTimeout: time.Second}}
+	server.Start()
+	t.Cleanup(server.Close)
+	p.name = e.place(t, p.broker, addressOf(listener))
+	p.RollOut(t)
+	return p
+}
 
+// place makes the pod of a Broker, once there is its StatefulSet, and says that it
+// runs at an address.
+func (e *Env) place(t *testing.T, broker types.NamespacedName, address string) types.NamespacedName {
+	t.Helper()
+	set := &appsv1.StatefulSet{}
+	e.Eventually(t, func() error { return e.Client.Get(t.Context(), broker, set) })
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: b.Name + "-0", Namespace: b.Namespace, Labels: set.Spec.Template.Labels,
+			Name: broker.Name + "-0", Namespace: broker.Namespace, Labels: set.Spec.Template.Labels,
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(set, appsv1.SchemeGroupVersion.WithKind("StatefulSet"))},
 		},
 		Spec: set.Spec.Template.Spec,
@@ -60,34 +71,44 @@ func (e *Env) RunPod(t *testing.T, b *v1alpha1.Broker) *Pod {
 	pod.Spec.Volumes = nil
 	pod.Spec.Containers[0].VolumeMounts = nil
 	e.Create(t, pod)
-	p.name = client.ObjectKeyFromObject(pod)
+	e.sayRunning(t, pod, address, "1")
+	return client.ObjectKeyFromObject(pod)
+}
+
+// sayRunning says of a pod what a kubelet would whose container runs, for the time
+// of that name.
+func (e *Env) sayRunning(t *testing.T, pod *corev1.Pod, address, run string) {
+	t.Helper()
 	pod.Status = corev1.PodStatus{
 		Phase: corev1.PodRunning, PodIP: address, PodIPs: []corev1.PodIP{{IP: address}},
 		ContainerStatuses: []corev1.ContainerStatus{{
-			Name: resource.ContainerName, ContainerID: "test://" + pod.Name, Ready: true,
+			Name: resource.ContainerName, ContainerID: "test://" + pod.Name + "/" + run, Ready: true,
 			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}},
 		}},
 	}
 	if err := e.Client.Status().Update(t.Context(), pod); err != nil {
 		t.Fatal("run pod:", err)
 	}
-	p.RollOut(t)
-	return p
 }
 
 // RollOut says of the StatefulSet what its controller would, once its pod is of
 // the newest kind.
 func (p *Pod) RollOut(t *testing.T) {
 	t.Helper()
+	p.env.rollOut(t, p.broker)
+}
+
+func (e *Env) rollOut(t *testing.T, broker types.NamespacedName) {
+	t.Helper()
 	set := &appsv1.StatefulSet{}
-	p.env.Eventually(t, func() error {
-		if err := p.env.Client.Get(t.Context(), p.broker, set); err != nil {
+	e.Eventually(t, func() error {
+		if err := e.Client.Get(t.Context(), broker, set); err != nil {
 			return err
 		}
 		set.Status = appsv1.StatefulSetStatus{
 			ObservedGeneration: set.Generation, Replicas: 1, ReadyReplicas: 1, UpdatedReplicas: 1, CurrentReplicas: 1, AvailableReplicas: 1,
 		}
-		return p.env.Client.Status().Update(t.Context(), set)
+		return e.Client.Status().Update(t.Context(), set)
 	})
 }
 
@@ -123,9 +144,9 @@ func (p *Pod) Object(t *testing.T) *corev1.Pod {
 	return pod
 }
 
-// serve runs the admin endpoint on an address of its own, which it returns. All
-// of 127.0.0.0/8 is this machine; other tests take addresses of it as well.
-func (p *Pod) serve(t *testing.T) string {
+// listen takes the port of the admin endpoint on an address that nobody else has.
+// All of 127.0.0.0/8 is this machine; other tests take addresses of it as well.
+func listen(t *testing.T) net.Listener {
 	t.Helper()
 	for range 10 {
 		address := fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254)) //nolint:gosec // no secret
@@ -137,21 +158,20 @@ func (p *Pod) serve(t *testing.T) string {
 		if err != nil {
 			t.Fatal("run the admin endpoint:", err)
 		}
-		server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: p, ReadHeaderTimeout: time.Second}}
-		server.Start()
-		t.Cleanup(server.Close)
-		return address
+		return listener
 	}
 	t.Fatal("run the admin endpoint: no address is free")
-	return ""
+	return nil
 }
+
+func addressOf(l net.Listener) string { return l.Addr().(*net.TCPAddr).IP.String() }
 
 // ServeHTTP answers what a broker would.
 func (p *Pod) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.held {
-		settings, access, err := p.mounted(r.Context())
+		settings, access, err := p.env.mounted(r.Context(), p.broker)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
@@ -177,15 +197,25 @@ func (p *Pod) take(settings []byte, access config.Files) {
 	}
 }
 
-// mounted reads the files that the pod mounts.
-func (p *Pod) mounted(ctx context.Context) (settings []byte, access config.Files, err error) {
-	b := &v1alpha1.Broker{ObjectMeta: metav1.ObjectMeta{Name: p.broker.Name, Namespace: p.broker.Namespace}}
+// mounted reads the files that the pods of a Broker mount.
+func (e *Env) mounted(ctx context.Context, broker types.NamespacedName) (settings []byte, access config.Files, err error) {
+	b := &v1alpha1.Broker{ObjectMeta: metav1.ObjectMeta{Name: broker.Name, Namespace: broker.Namespace}}
 	content := &corev1.ConfigMap{}
-	err = p.env.Client.Get(ctx, types.NamespacedName{Namespace: b.Namespace, Name: resource.SettingsName(b)}, content)
+	err = e.Client.Get(ctx, types.NamespacedName{Namespace: b.Namespace, Name: resource.SettingsName(b)}, content)
 	if err == nil {
-		access, err = p.env.AccessFiles(ctx, b)
+		access, err = e.AccessFiles(ctx, b)
 	}
 	return []byte(content.Data[config.SettingsFile]), access, err
+}
+
+// Revision is that of the configuration that the pods of a Broker mount.
+func (e *Env) Revision(t *testing.T, b *v1alpha1.Broker) string {
+	t.Helper()
+	settings, access, err := e.mounted(t.Context(), client.ObjectKeyFromObject(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config.Revision(settings, access)
 }
 
 // AccessFiles reads all that the pods of a Broker mount of users and rules.

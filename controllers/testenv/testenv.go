@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,6 +31,7 @@ import (
 	"github.com/godwit-mqtt/godwit/controllers"
 	"github.com/godwit-mqtt/godwit/controllers/broker"
 	"github.com/godwit-mqtt/godwit/controllers/lookup"
+	"github.com/godwit-mqtt/godwit/controllers/render"
 )
 
 // patience is how long Eventually waits. It is long because machines may be busy;
@@ -41,22 +43,29 @@ type Env struct {
 	Client client.Client
 	// Image of the brokers.
 	Image string
+	// Requests are those that the operators have made.
+	Requests *Requests
+	// Log is what the operators have logged.
+	Log *Log
 
-	env  *envtest.Environment
-	stop context.CancelFunc
-	done chan error
+	env       *envtest.Environment
+	passwords func() *render.Passwords
+	stop      context.CancelFunc
+	done      chan error
 }
 
 // Options of an Env.
 type Options struct {
 	// CertManager installs the CRDs of cert-manager before the operator starts.
 	CertManager bool
+	// Passwords of each operator; nil is NewPasswords, whose hashes no engine knows.
+	Passwords func() *render.Passwords
 }
 
 // Main runs the tests of a package with one Env for all of them, which it hands
-// to use before the first: os.Exit(testenv.Main(m, func(e *testenv.Env) {...})).
-func Main(m *testing.M, use func(*Env)) int {
-	env, err := start(Options{CertManager: true})
+// to use before the first: os.Exit(testenv.Main(m, options, func(e *testenv.Env) {...})).
+func Main(m *testing.M, options Options, use func(*Env)) int {
+	env, err := start(options)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "testenv:", err)
 		return 1
@@ -92,7 +101,10 @@ func start(options Options) (*Env, error) {
 		return nil, err
 	}
 	e := &Env{
-		Image: "godwit:test",
+		Image:     "godwit:test",
+		Requests:  &Requests{},
+		Log:       &Log{},
+		passwords: options.Passwords,
 		env: &envtest.Environment{
 			BinaryAssetsDirectory: assets,
 			CRDDirectoryPaths:     []string{filepath.Join(root(), "config", "crd", "bases")},
@@ -100,6 +112,9 @@ func start(options Options) (*Env, error) {
 			// A machine with other work takes its time.
 			ControlPlaneStartTimeout: patience,
 		},
+	}
+	if e.passwords == nil {
+		e.passwords = NewPasswords
 	}
 	cfg, err := e.env.Start()
 	if err != nil {
@@ -148,7 +163,10 @@ func (e *Env) StartOperator() error {
 	if err != nil {
 		return err
 	}
-	mgr, err := ctrl.NewManager(e.env.Config, ctrl.Options{
+	operator := rest.CopyConfig(e.env.Config)
+	operator.Wrap(e.Requests.record)
+	mgr, err := ctrl.NewManager(operator, ctrl.Options{
+		Logger:  logr.FromSlogHandler(slog.NewTextHandler(e.Log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Scheme:  scheme,
 		Cache:   lookup.CacheOptions(),
 		Metrics: metricsserver.Options{BindAddress: "0"},
@@ -160,7 +178,7 @@ func (e *Env) StartOperator() error {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	options := broker.Options{Image: e.Image, ClusterDomain: "cluster.local", Namespace: "godwit-system"}
-	if err := controllers.Add(ctx, mgr, NewPasswords(), options); err != nil {
+	if err := controllers.Add(ctx, mgr, e.passwords(), options); err != nil {
 		stop()
 		return err
 	}

@@ -14,6 +14,8 @@ import (
 const promise = 5 * time.Second
 
 // changeACL lets the sensor publish alerts, and takes telemetry from a dashboard that is subscribed.
+//
+//api:semantics 6
 func (s *story) changeACL(t *testing.T) {
 	if err := s.alertIsAllowed(t); err == nil {
 		t.Fatal("alerts are allowed before the change")
@@ -66,6 +68,8 @@ func (s *story) telemetryIsDenied(t *testing.T) error {
 
 // changePassword changes a Secret: whoever is connected with the old password is told to leave (reason
 // code 0x87), it does not open the door any more, and the new one does.
+//
+//api:semantics 6 11
 func (s *story) changePassword(t *testing.T) {
 	const changed = "another-password"
 	subscriber := s.broker.subscribe(t, dashboard, "telemetry/#", 1, "-V", "5")
@@ -84,6 +88,8 @@ func (s *story) changePassword(t *testing.T) {
 
 // renewCertificate asks cert-manager for a new certificate, as `cmctl renew` does, and waits until
 // it is the one that is served.
+//
+//api:semantics 11
 func (s *story) renewCertificate(t *testing.T) {
 	old := s.served(t)
 	s.patch(t, "certificate/edge-tls", fmt.Sprintf(`[{"op": "add", "path": "/status/conditions/-", "value": {

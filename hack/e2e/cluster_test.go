@@ -131,6 +131,7 @@ type object struct {
 	Status   struct {
 		Conditions        []condition
 		ContainerStatuses []struct{ RestartCount int }
+		Certificate       struct{ NotAfter time.Time }
 		Listeners         []struct {
 			Name        string
 			Certificate struct{ SHA256 string }

@@ -10,13 +10,17 @@ import (
 )
 
 // installOperator installs or upgrades the operator by its chart, as the documentation says.
-func (s *story) installOperator(t *testing.T) {
+func (s *story) installOperator(t *testing.T) { s.install(t) }
+
+// install runs `helm upgrade --install`, with more values than the story's own.
+func (s *story) install(t *testing.T, values ...string) {
+	t.Helper()
 	args := slices.Concat(s.helm[1:], []string{
 		"upgrade", "--install", s.release, "../../charts/godwit",
 		"--namespace", s.systemNS, "--create-namespace", "--wait", "--timeout", "5m",
 		"--set", "image.repository=" + s.repository, "--set-string", "image.tag=" + s.tag,
 		"--set", "image.pullPolicy=IfNotPresent",
-	})
+	}, values)
 	if out := run(t, 6*time.Minute, s.helm[0], args...); out.code != 0 {
 		t.Fatal(out)
 	}

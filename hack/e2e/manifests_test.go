@@ -12,6 +12,8 @@ import (
 
 // applyManifests applies users and ACLs before the broker that they are for, and the issuers last:
 // the order does not matter.
+//
+//api:semantics 12
 func (s *story) applyManifests(t *testing.T) {
 	begun := time.Now()
 	for _, file := range []string{"namespace", "acls", "users", "broker", "issuers"} {

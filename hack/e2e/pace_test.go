@@ -30,6 +30,8 @@ const changes = 100
 // and tells how long it took from the call of the API until the broker took a message. The client
 // is the one of the engine's tests, and the API is called without kubectl: programs that have to
 // start would be most of what is measured.
+//
+//api:semantics 6
 func (s *story) changeACLOften(t *testing.T) {
 	api := s.api(t)
 	acl := &v1alpha1.TopicACL{}

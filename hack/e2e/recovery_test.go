@@ -5,12 +5,15 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
 
 // restartOperator replaces the operator's pod. The new one goes through everything, and finds
 // nothing to do.
+//
+//api:semantics 17
 func (s *story) restartOperator(t *testing.T) {
 	before := s.versions(t)
 	deployment := "deployment/" + s.deployment(t)
@@ -19,6 +22,82 @@ func (s *story) restartOperator(t *testing.T) {
 	s.programLateUser(t) // which only the new operator can do
 	compareVersions(t, before, s.versions(t))
 	s.mustHaveWitness(t)
+}
+
+// withoutOperator has the broker's pod replaced while there is no operator: who may connect is in
+// files that the pod mounts.
+//
+//api:semantics 16
+func (s *story) withoutOperator(t *testing.T) {
+	deployment := "deployment/" + s.deployment(t)
+	scale := func(replicas int) {
+		t.Helper()
+		s.do(t, "scale", "--namespace", s.systemNS, deployment, fmt.Sprintf("--replicas=%d", replicas))
+		s.do(t, "rollout", "status", "--namespace", s.systemNS, deployment, "--timeout=2m")
+	}
+	scale(0)
+	t.Cleanup(func() {
+		if t.Failed() {
+			scale(1)
+		}
+	})
+	gone := s.get(t, namespace, "pod/edge-0")
+	s.do(t, "delete", "--namespace", namespace, "pod/edge-0")
+	s.awaitOtherPod(t, gone)
+	s.disconnects++
+	s.witness.awaitEvent(t, patience, "subscribed")
+	s.mustHaveWitness(t)
+	s.broker.mustPublish(t, sensor, "telemetry/sensor/x", "hello", "-q", "1")
+	s.mustRefuse(t, sensor.with("another-password"), "5")
+	s.mustRefuse(t, login{username: "nobody", password: sensor.password}, "5")
+	out := s.broker.publish(t, sensor, "telemetry/meter/x", "forged", "-V", "5", "-q", "1")
+	if !strings.Contains(out.output, "Not authorized") {
+		t.Errorf("the rules are not in force: %s", out)
+	}
+	scale(1)
+	s.programLateUser(t)
+	s.mustHaveWitness(t)
+}
+
+// upgradeOperator upgrades the operator while a Broker names its image. Neither its pod nor its
+// clients notice.
+//
+//api:semantics 17
+func (s *story) upgradeOperator(t *testing.T) {
+	s.patch(t, "broker/edge", fmt.Sprintf(`[{"op": "add", "path": "/spec/image", "value": %q}]`, s.repository+":"+s.tag))
+	s.awaitReady(t, namespace, time.Minute, "broker/edge")
+	before, operator := s.versions(t), s.operatorPod(t)
+	upgraded := []string{"--set-string", "podAnnotations.upgraded=yes"}
+	if s.local {
+		upgraded = []string{"--set-string", "image.tag=dev"} // another name of the same program
+	}
+	s.install(t, upgraded...)
+	if s.operatorPod(t) == operator {
+		t.Error("the operator was not upgraded")
+	}
+	s.programLateUser(t) // which only the new operator can do
+	compareVersions(t, before, s.versions(t))
+	s.mustHaveWitness(t)
+	s.install(t)
+	s.patch(t, "broker/edge", `[{"op": "remove", "path": "/spec/image"}]`)
+	s.programLateUser(t)
+	compareVersions(t, before, s.versionsBut(t, "Broker/edge", before))
+	s.mustHaveWitness(t)
+}
+
+// versionsBut are the versions now, where that of one object is as it was before.
+func (s *story) versionsBut(t *testing.T, object string, before map[string]string) map[string]string {
+	t.Helper()
+	versions := s.versions(t)
+	versions[object] = before[object]
+	return versions
+}
+
+// operatorPod is the name of the operator's pod.
+func (s *story) operatorPod(t *testing.T) string {
+	t.Helper()
+	return s.do(t, "get", "pods", "--namespace", s.systemNS, "--output", "jsonpath={.items[0].metadata.name}",
+		"--field-selector", "status.phase=Running", "--selector", "app.kubernetes.io/name=godwit,app.kubernetes.io/instance="+s.release)
 }
 
 // deployment is the name of the operator's.
@@ -72,6 +151,8 @@ func (s *story) mustHaveWitness(t *testing.T) {
 }
 
 // deleteNamespace deletes both namespaces with all that is in them, and a client that is connected.
+//
+//api:semantics 12
 func (s *story) deleteNamespace(t *testing.T) {
 	s.mustHaveWitness(t)
 	begun := time.Now()

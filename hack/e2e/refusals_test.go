@@ -76,6 +76,8 @@ func (s *story) refuseCertificates(t *testing.T) {
 
 // refusePublish publishes what no rule allows. MQTT 5 says so; 3.1.1 cannot. Nobody receives it, and
 // it is counted.
+//
+//api:semantics 2 5
 func (s *story) refusePublish(t *testing.T) {
 	const forbidden, allowed = "telemetry/meter/forged", "telemetry/sensor/true"
 	before := s.denied(t, "publish")
@@ -94,6 +96,8 @@ func (s *story) refusePublish(t *testing.T) {
 }
 
 // refuseSubscribe subscribes to what no rule allows: SUBACK 0x80 in 3.1.1, and 0x87 in MQTT 5.
+//
+//api:semantics 4
 func (s *story) refuseSubscribe(t *testing.T) {
 	before := s.denied(t, "subscribe")
 	for version, code := range map[string]string{"311": "128", "5": "135"} {
@@ -132,6 +136,34 @@ func (s *story) denied(t *testing.T, action string) int {
 		}
 	}
 	return 0
+}
+
+// tellNoPassword looks for passwords in what the operator and the broker say, and in all objects that
+// are no Secret of a user.
+//
+//api:semantics 10
+func (s *story) tellNoPassword(t *testing.T) {
+	told := map[string]string{
+		"the operator's log": s.do(t, "logs", "--namespace", s.systemNS, "deployment/"+s.deployment(t), "--tail=-1"),
+		"the broker's log":   s.do(t, "logs", "--namespace", namespace, "edge-0", "--tail=-1"),
+		"events":             s.do(t, "get", "events", "--namespace", namespace, "--output", "yaml"),
+		"configuration and state": s.do(t, "get", "configmaps,brokers,mqttusers,topicacls,statefulsets,pods",
+			"--namespace", namespace, "--output", "jsonpath={range .items[*]}{.data}{.spec}{.status}{end}"),
+		"access.json": string(s.secret(t, namespace, "edge-access", "access.json")),
+	}
+	for place, text := range told {
+		if len(text) == 0 {
+			t.Errorf("there is nothing in %s", place)
+		}
+		for _, l := range []login{sensor, dashboard, bystander} {
+			if strings.Contains(text, l.password) {
+				t.Errorf("the password of %s is in %s", l.username, place)
+			}
+		}
+	}
+	if !strings.Contains(told["access.json"], "$argon2id$") {
+		t.Error("there is no hash in access.json")
+	}
 }
 
 // authority is a certificate authority that nobody in the story trusts.

@@ -153,6 +153,8 @@ func (s *story) cordon(t *testing.T) (uncordon func()) {
 }
 
 // recreateBroker deletes the Broker, whose volume stays, and applies it again.
+//
+//api:semantics 14
 func (s *story) recreateBroker(t *testing.T) {
 	const state = "telemetry/sensor/state"
 	a := s.leaveMessages(t, "archive-3")

@@ -425,9 +425,11 @@ func (c *conn) release() {
 	c.loop.worker.Counts[metrics.ConnectionsClosed]++
 }
 
-// leave parts the connection from its session. The will of a client that was
-// never told that it is connected is deleted (3.1.1: [MQTT-3.1.2-8]).
+// leave parts the connection from its session, and gives up an exchange that is
+// under way. The will of a client that was never told that it is connected is
+// deleted (3.1.1: [MQTT-3.1.2-8]).
 func (c *conn) leave() {
+	c.enhanced.abandon()
 	if c.subscriber != nil {
 		c.loop.worker.Disconnect(c.subscriber, c, !c.welcomed.Load(), nil)
 	}

@@ -95,8 +95,8 @@ func hasReturnCode(reason packet.ReasonCode) bool {
 	}
 }
 
-// authenticate finds out who the client is: at once if that costs nothing, and
-// else on a goroutine of its own while the connection is not read.
+// authenticate finds out who the client is: at once if no hash has to be computed
+// for that, and else on a goroutine of its own while the connection is not read.
 func (c *conn) authenticate(p *packet.Connect, body []byte) {
 	if c.assigned = len(p.ClientID) == 0; c.assigned {
 		p.ClientID = assignClientID() // [MQTT-3.1.3-6]
@@ -107,7 +107,11 @@ func (c *conn) authenticate(p *packet.Connect, body []byte) {
 	}
 	cred := c.credentials(p)
 	access := c.server.access.Load()
-	if who, ok := c.server.authenticator.Cached(access, cred); ok {
+	if who, decided, err := c.server.authenticator.Cached(access, cred); decided {
+		if err != nil {
+			c.refuseLogin(cred, err)
+			return
+		}
 		c.admit(p, who, nil)
 		return
 	}
@@ -167,11 +171,7 @@ func (c *conn) verified(who auth.Principal, cred auth.Credentials, body []byte, 
 	}
 	c.state = stateConnect
 	if err != nil {
-		reason := packet.ReasonNotAuthorized
-		if refused, ok := errors.AsType[*auth.Error](err); ok {
-			reason = refused.Code
-		}
-		c.refuse(reason, fmt.Errorf("user %q, client identifier %q: %w", cred.Username, cred.ClientID, err))
+		c.refuseLogin(cred, err)
 		return
 	}
 	var p packet.Connect
@@ -181,6 +181,19 @@ func (c *conn) verified(who auth.Principal, cred auth.Credentials, body []byte, 
 	}
 	p.ClientID = []byte(cred.ClientID)
 	c.admit(&p, who, nil)
+}
+
+// refuseLogin answers CONNECT where the client is not who it says, or may not come.
+func (c *conn) refuseLogin(cred auth.Credentials, err error) {
+	c.refuse(reasonOf(err), fmt.Errorf("user %q, client identifier %q: %w", cred.Username, cred.ClientID, err))
+}
+
+// reasonOf is what a client is told of a login that is refused.
+func reasonOf(err error) packet.ReasonCode {
+	if refused, ok := errors.AsType[*auth.Error](err); ok {
+		return refused.Code
+	}
+	return packet.ReasonNotAuthorized
 }
 
 // admit gives an authenticated client its session. Nothing else is handled until

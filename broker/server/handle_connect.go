@@ -96,7 +96,7 @@ func hasReturnCode(reason packet.ReasonCode) bool {
 }
 
 // authenticate finds out who the client is: at once if no hash has to be computed
-// for that, and else on a goroutine of its own while the connection is not read.
+// for that, and else on another goroutine while the connection is not read.
 func (c *conn) authenticate(p *packet.Connect, body []byte) {
 	if c.assigned = len(p.ClientID) == 0; c.assigned {
 		p.ClientID = assignClientID() // [MQTT-3.1.3-6]
@@ -106,8 +106,7 @@ func (c *conn) authenticate(p *packet.Connect, body []byte) {
 		return
 	}
 	cred := c.credentials(p)
-	access := c.server.access.Load()
-	if who, decided, err := c.server.authenticator.Cached(access, cred); decided {
+	if who, decided, err := c.server.authenticator.Cached(c.server.access.Load(), cred); decided {
 		if err != nil {
 			c.refuseLogin(cred, err)
 			return
@@ -117,13 +116,11 @@ func (c *conn) authenticate(p *packet.Connect, body []byte) {
 	}
 	body = append([]byte(nil), body...)
 	cred.Password = append([]byte(nil), cred.Password...)
-	if c.server.verifications.Add(1) > maxVerifications {
-		c.server.verifications.Add(-1)
+	if !c.server.logins.add(cred.Username, func() { c.verify(cred, body) }) {
 		c.refuse(packet.ReasonServerBusy, errors.New("too many passwords wait to be checked"))
 		return
 	}
 	c.await()
-	go c.verify(access, cred, body)
 }
 
 func assignClientID() []byte {
@@ -147,20 +144,13 @@ func (c *conn) credentials(p *packet.Connect) auth.Credentials {
 	return cred
 }
 
-// maxVerifications bounds the clients that wait for a password to be checked.
-const maxVerifications = 4096
-
-// verify checks a password, which takes long on purpose. No more run at a time
-// than there are processors. body is that of the CONNECT.
-func (c *conn) verify(access *auth.Snapshot, cred auth.Credentials, body []byte) {
-	defer c.server.verifications.Add(-1)
-	c.server.verifying <- struct{}{}
+// verify checks a password by the rules of now, which may be others than those that
+// the client came under. body is that of the CONNECT.
+func (c *conn) verify(cred auth.Credentials, body []byte) {
 	if c.gone.Load() { // the client did not wait
-		<-c.server.verifying
 		return
 	}
-	who, err := c.server.authenticator.Authenticate(access, cred)
-	<-c.server.verifying
+	who, err := c.server.authenticator.Authenticate(c.server.access.Load(), cred)
 	c.post(func() { c.verified(who, cred, body, err) })
 }
 
@@ -198,8 +188,14 @@ func reasonOf(err error) packet.ReasonCode {
 
 // admit gives an authenticated client its session. Nothing else is handled until
 // the session is stored and CONNACK is on its way [MQTT-3.2.0-1]. proof is the
-// server's part of an enhanced authentication.
+// server's part of an enhanced authentication. Where the access rules have changed
+// since it was authenticated, and it is not valid any more, it takes no session
+// over from a client that is.
 func (c *conn) admit(p *packet.Connect, who auth.Principal, proof []byte) {
+	if !c.server.access.Load().Valid(who) {
+		c.refuse(packet.ReasonNotAuthorized, errors.New("the user or the credential is no longer valid"))
+		return
+	}
 	req, ack := c.terms(p, who)
 	if c.enhanced != nil {
 		setAuth(&ack.Properties, proof)

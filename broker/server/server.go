@@ -53,8 +53,7 @@ type Server struct {
 	denials       *rate.Limiter // what is logged of them
 	refusals      *rate.Limiter // what is logged of connections that are not taken
 	draining      atomic.Bool   // no client is taken any more
-	verifications atomic.Int32  // password checks that run or wait
-	verifying     chan struct{} // a place for each password check at a time
+	logins        *logins
 	loops         []*loop
 	groups        []*loopGroup // of all loops
 	turn          int          // the loop that got the last connection; owned by the first loop
@@ -83,7 +82,7 @@ func New(o Options) (*Server, error) {
 		authenticator: auth.NewAuthenticator(auth.Options{}),
 		denials:       newSample(),
 		refusals:      newSample(),
-		verifying:     make(chan struct{}, runtime.GOMAXPROCS(0)),
+		logins:        newLogins(runtime.GOMAXPROCS(0)),
 		table:         make([]atomic.Pointer[conn], openFiles()),
 		ports:         map[string]*port{},
 	}

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/godwit-mqtt/godwit/broker/auth"
@@ -144,4 +145,46 @@ func TestACredentialThatIsRevokedMeanwhileTakesNothingOver(t *testing.T) {
 		stays.Send(&packet.Pingreq{})
 		stays.Expect(&packet.Pingresp{})
 	})
+}
+
+// TestWhatIsRefusedIsSampledInTheLog: whoever has no right to anything fills no
+// disk.
+func TestWhatIsRefusedIsSampledInTheLog(t *testing.T) {
+	t.Parallel()
+	const long = 50_000
+	for what, provoke := range map[string]func(*testing.T, *brokertest.Broker){
+		"connection refused": func(t *testing.T, b *brokertest.Broker) {
+			t.Helper()
+			refused(t, b, brokertest.Login(strings.Repeat("ä", long/2), "x"))
+		},
+		"protocol error": func(t *testing.T, b *brokertest.Broker) {
+			t.Helper()
+			c := b.Dial(t, v5)
+			c.SendBytes([]byte{0x30, 0}) // a PUBLISH before CONNECT
+			c.ExpectClosed()
+		},
+		"TLS handshake failed": func(t *testing.T, b *brokertest.Broker) {
+			t.Helper()
+			c := b.DialAt(t, brokertest.TLS, v5)
+			c.SendBytes([]byte("no TLS"))
+			c.ExpectClosed()
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			b := brokertest.Start(t, users)
+			tries := 0
+			brokertest.WaitFor(t, "one that is not logged", func() bool {
+				provoke(t, b)
+				tries++
+				return strings.Count(b.Log(), what) < tries
+			})
+			if !strings.Contains(b.Log(), what) {
+				t.Error("none is logged")
+			}
+			if n := len(b.Log()); n > tries*long/10 {
+				t.Errorf("%d of them take %d bytes of the log", tries, n)
+			}
+		})
+	}
 }

@@ -2,7 +2,6 @@ package server
 
 import (
 	"errors"
-	"log/slog"
 	"math"
 	"net/netip"
 	"sync"
@@ -324,16 +323,16 @@ func (c *conn) fail(err error) {
 		broken = &packet.Error{Reason: packet.ReasonUnspecifiedError, Detail: err.Error()}
 	}
 	c.loop.worker.Counts[metrics.ProtocolErrors]++
-	c.server.log.LogAttrs(c.server.ctx, slog.LevelInfo, "protocol error",
-		slog.String("client", c.clientID()), slog.Any("remote", c.remote), slog.Any("error", err))
+	c.tellFault("protocol error", err)
 	c.disconnect(broken.Reason, broken.Detail)
 }
 
+// clientID is the client identifier for the log, empty before there is a session.
 func (c *conn) clientID() string {
 	if c.subscriber == nil {
 		return ""
 	}
-	return c.subscriber.ClientID
+	return clip(c.subscriber.ClientID, longestName)
 }
 
 // disconnect ends the connection, with a DISCONNECT where the client can take

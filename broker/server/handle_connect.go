@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/godwit-mqtt/godwit/broker/auth"
@@ -70,8 +69,7 @@ func (c *conn) vet(p *packet.Connect) (packet.ReasonCode, error) {
 // [MQTT-3.1.4-6]. err is for the log.
 func (c *conn) refuse(reason packet.ReasonCode, err error) {
 	c.server.metrics.Refused(reason.String())
-	c.server.log.LogAttrs(c.server.ctx, slog.LevelInfo, "connection refused",
-		slog.Any("remote", c.remote), slog.String("listener", c.listener.name()), slog.Any("error", err))
+	c.tellRejected(err)
 	if c.version == packet.V5 || hasReturnCode(reason) {
 		p := packet.Connack{Reason: reason}
 		if c.server.refer(&p.Properties, reason); !c.fits(p.Size(c.version)) {
@@ -175,7 +173,8 @@ func (c *conn) verified(who auth.Principal, cred auth.Credentials, body []byte, 
 
 // refuseLogin answers CONNECT where the client is not who it says, or may not come.
 func (c *conn) refuseLogin(cred auth.Credentials, err error) {
-	c.refuse(reasonOf(err), fmt.Errorf("user %q, client identifier %q: %w", cred.Username, cred.ClientID, err))
+	c.refuse(reasonOf(err), fmt.Errorf("user %q, client identifier %q: %w",
+		clip(cred.Username, longestName), clip(cred.ClientID, longestName), err))
 }
 
 // reasonOf is what a client is told of a login that is refused.

@@ -52,6 +52,8 @@ type Server struct {
 	quotas        quotas
 	denials       *rate.Limiter // what is logged of them
 	refusals      *rate.Limiter // what is logged of connections that are not taken
+	rejections    *rate.Limiter // what is logged of CONNECTs that are refused
+	faults        *rate.Limiter // what is logged of clients that break a protocol
 	draining      atomic.Bool   // no client is taken any more
 	logins        *logins
 	loops         []*loop
@@ -82,6 +84,8 @@ func New(o Options) (*Server, error) {
 		authenticator: auth.NewAuthenticator(auth.Options{}),
 		denials:       newSample(),
 		refusals:      newSample(),
+		rejections:    newSample(),
+		faults:        newSample(),
 		logins:        newLogins(runtime.GOMAXPROCS(0)),
 		table:         make([]atomic.Pointer[conn], openFiles()),
 		ports:         map[string]*port{},

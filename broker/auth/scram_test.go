@@ -107,13 +107,19 @@ func TestExchangeIsThrottled(t *testing.T) {
 	}
 }
 
-// start begins an exchange for dev and returns it with the client's last message.
-func start(t *testing.T, a *Authenticator, s *Snapshot, pass string) (*Exchange, []byte, error) {
+// dev is a client that knows the password, and derives its keys once.
+func dev(t *testing.T) *scram.Client {
 	t.Helper()
-	client, err := scram.SHA256.NewClient("dev", pass, "")
+	client, err := scram.SHA256.NewClient("dev", "pencil", "")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return client
+}
+
+// start begins an exchange and returns it with the client's last message.
+func start(t *testing.T, a *Authenticator, s *Snapshot, client *scram.Client) (*Exchange, []byte, error) {
+	t.Helper()
 	conversation, e := client.NewConversation(), a.Begin(s, Credentials{})
 	first, err := conversation.Step("")
 	if err != nil {
@@ -141,11 +147,11 @@ func scramUser(t *testing.T) *Snapshot {
 
 // Clients take their time, and many of one user may do so at once.
 func TestExchangesUnderWayAreNoFailures(t *testing.T) {
-	s, a := scramUser(t), NewAuthenticator(Options{})
+	s, a, client := scramUser(t), NewAuthenticator(Options{}), dev(t)
 	var all []*Exchange
 	var last [][]byte
 	for range perUser.burst + 1 {
-		e, message, err := start(t, a, s, "pencil")
+		e, message, err := start(t, a, s, client)
 		if err != nil {
 			t.Fatalf("exchange %d: %v", len(all), err)
 		}
@@ -163,28 +169,28 @@ func TestExchangesUnderWayAreNoFailures(t *testing.T) {
 }
 
 func TestExchangesThatAreAbandonedHaveFailed(t *testing.T) {
-	s, a := scramUser(t), NewAuthenticator(Options{Now: (&clock{time.Now()}).now})
+	s, a, client := scramUser(t), NewAuthenticator(Options{Now: (&clock{time.Now()}).now}), dev(t)
 	for range perUser.burst {
-		e, _, err := start(t, a, s, "pencil")
+		e, _, err := start(t, a, s, client)
 		if err != nil {
 			t.Fatal(err)
 		}
 		e.Abandon()
 		e.Abandon()
 	}
-	if _, _, err := start(t, a, s, "pencil"); !errors.Is(err, ErrThrottled) {
+	if _, _, err := start(t, a, s, client); !errors.Is(err, ErrThrottled) {
 		t.Errorf("error %v", err)
 	}
 }
 
 func TestExchangesUnderWayAreBounded(t *testing.T) {
-	s, a := scramUser(t), NewAuthenticator(Options{})
+	s, a, client := scramUser(t), NewAuthenticator(Options{}), dev(t)
 	for range perUser.underWay {
-		if _, _, err := start(t, a, s, "pencil"); err != nil {
+		if _, _, err := start(t, a, s, client); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, _, err := start(t, a, s, "pencil"); !errors.Is(err, ErrBusy) {
+	if _, _, err := start(t, a, s, client); !errors.Is(err, ErrBusy) {
 		t.Errorf("error %v", err)
 	}
 }

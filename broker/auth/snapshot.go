@@ -45,7 +45,7 @@ const (
 // user is one identity of the configuration.
 type user struct {
 	*config.User
-	place     uint64     // among all names, which no other name has a part in
+	place     uint64     // of the username, where a decoy is looked for
 	proofs    []proof    // of PasswordHashes
 	audiences []audience // sorted
 	denies    scope

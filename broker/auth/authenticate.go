@@ -1,12 +1,15 @@
 package auth
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"hash/maphash"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -38,12 +41,17 @@ type Options struct {
 	Now func() time.Time
 }
 
+// refuted is the number of wrong credentials that are remembered at least.
+const refuted = 1 << 15
+
 // Authenticator decides on logins, and remembers across configurations which
-// credentials verified and who failed. It may be used concurrently.
+// credentials verified, which did not, and who failed. It may be used
+// concurrently.
 type Authenticator struct {
 	key      []byte // of this process, for memory keys
 	seed     maphash.Seed
 	verified *memory
+	refuted  *memory
 	throttle *throttle
 
 	succeeded, remembered, failed, throttled atomic.Uint64
@@ -53,7 +61,7 @@ type Authenticator struct {
 type Stats struct {
 	Succeeded  uint64 // by verifying a hash
 	Remembered uint64 // by a credential that verified before
-	Failed     uint64 // unknown user or wrong password
+	Failed     uint64 // unknown user or wrong password, known to be wrong or not
 	Throttled  uint64 // refused unseen, after too many failures
 }
 
@@ -67,7 +75,7 @@ func NewAuthenticator(o Options) *Authenticator {
 	}
 	a := &Authenticator{
 		key: make([]byte, 32), seed: maphash.MakeSeed(),
-		verified: newMemory(o.Remember), throttle: newThrottle(o.Now),
+		verified: newMemory(o.Remember), refuted: newMemory(refuted), throttle: newThrottle(o.Now),
 	}
 	rand.Read(a.key) // never fails: it ends the process instead
 	return a
@@ -92,49 +100,57 @@ func (a *Authenticator) Stats() Stats {
 // Verifying a password takes tens of milliseconds and some MiB of memory, so
 // that Authenticate belongs on a bounded pool; ask Cached first.
 func (a *Authenticator) Authenticate(s *Snapshot, c Credentials) (Principal, error) {
-	if p, done, err := s.admitWithoutPassword(c); done {
+	if p, decided, err := a.Cached(s, c); decided {
 		return p, err
 	}
+	attempt, err := a.throttle.admit(c.RemoteAddr, c.Username)
+	if err != nil {
+		return Principal{}, a.refused(err)
+	}
 	u, exists := a.candidate(s, c.Username)
-	if i, ok := a.recall(u, c.Password); ok && exists {
-		a.remembered.Add(1)
-		return u.admit(c.ClientID, u.proofs[i])
-	}
-	attempt, ok := a.throttle.admit(c.RemoteAddr, c.Username)
-	if !ok {
-		a.throttled.Add(1)
-		return Principal{}, ErrThrottled
-	}
 	i, ok := u.verify(c.Password)
-	if !ok || !exists {
+	ok = ok && exists
+	a.throttle.end(attempt, !ok)
+	if !ok {
 		a.failed.Add(1)
+		a.refuted.add(a.refutedKey(u, exists, c))
 		return Principal{}, ErrBadCredentials
 	}
-	a.throttle.succeed(attempt)
 	a.succeeded.Add(1)
 	a.verified.add(a.memoryKey(u, i, c.Password))
 	return u.admit(c.ClientID, u.proofs[i])
 }
 
 // Cached decides on a login where no password hash has to be computed for it:
-// by certificate, anonymous, or with a credential that verified before. It takes
-// a few microseconds. False says that Authenticate has to decide; it is not a
-// refusal.
-func (a *Authenticator) Cached(s *Snapshot, c Credentials) (Principal, bool) {
-	if p, done, err := s.admitWithoutPassword(c); done {
-		return p, err == nil
+// by certificate, anonymous, with a credential that is known to be right or to be
+// wrong, or after too many failures. It takes a few microseconds. Where decided is
+// false, Authenticate has to decide. The error is an *Error.
+func (a *Authenticator) Cached(s *Snapshot, c Credentials) (p Principal, decided bool, err error) {
+	if p, decided, err = s.admitWithoutPassword(c); decided {
+		return p, true, err
 	}
 	u, exists := a.candidate(s, c.Username)
-	i, ok := a.recall(u, c.Password)
-	if !ok || !exists {
-		return Principal{}, false
+	if i, ok := a.recall(u, c.Password); ok && exists {
+		a.remembered.Add(1)
+		p, err = u.admit(c.ClientID, u.proofs[i])
+		return p, true, err
 	}
-	p, err := u.admit(c.ClientID, u.proofs[i])
-	if err != nil {
-		return Principal{}, false
+	if a.refuted.has(a.refutedKey(u, exists, c)) {
+		a.failed.Add(1)
+		return Principal{}, true, ErrBadCredentials
 	}
-	a.remembered.Add(1)
-	return p, true
+	if a.throttle.refuses(c.RemoteAddr, c.Username) {
+		return Principal{}, true, a.refused(ErrThrottled)
+	}
+	return Principal{}, false, nil
+}
+
+// refused counts a login that the throttle refused, and returns err.
+func (a *Authenticator) refused(err error) error {
+	if errors.Is(err, ErrThrottled) {
+		a.throttled.Add(1)
+	}
+	return err
 }
 
 // admitWithoutPassword decides on logins that come without a password, or do not
@@ -164,10 +180,11 @@ func (u *user) admit(clientID string, by proof) (Principal, error) {
 }
 
 // candidate returns the user whose hashes the password is tried on. For a
-// username that does not exist or has no password that is a decoy, always the
-// same one for the same name, on whom the same work is done in vain: with hashes
-// of several kinds, and several of them a user, a refusal then takes as long as
-// one of another user does.
+// username that does not exist or has no password that is a decoy, the same one
+// for the same name for as long as it is there, on whom the same work is done in
+// vain: with hashes of several kinds, and several of them a user, a refusal then
+// takes as long as one of another user does. As with other users, what is known to
+// be wrong stays so until a hash changes.
 func (a *Authenticator) candidate(s *Snapshot, username string) (u *user, exists bool) {
 	n := maphash.String(a.seed, username)
 	if u, ok := s.users[username]; ok && len(u.proofs) > 0 {
@@ -176,7 +193,8 @@ func (a *Authenticator) candidate(s *Snapshot, username string) (u *user, exists
 	if len(s.passwordUsers) == 0 {
 		return decoy, false
 	}
-	return s.passwordUsers[n%uint64(len(s.passwordUsers))], false
+	i, _ := slices.BinarySearchFunc(s.passwordUsers, n, func(u *user, n uint64) int { return cmp.Compare(u.place, n) })
+	return s.passwordUsers[i%len(s.passwordUsers)], false
 }
 
 // decoy stands in where no user has a password.
@@ -216,6 +234,22 @@ func (a *Authenticator) memoryKey(u *user, hash int, pass []byte) [sha256.Size]b
 	var length [8]byte
 	binary.BigEndian.PutUint64(length[:], uint64(len(u.Username)))
 	return a.mac(length[:], []byte(u.Username), u.proofs[hash][:], pass)
+}
+
+// refutedKey is what a wrong credential is remembered by. It is of no use once a
+// hash of the user has changed, or the user has come or gone.
+func (a *Authenticator) refutedKey(u *user, exists bool, c Credentials) [sha256.Size]byte {
+	var lengths [17]byte
+	binary.BigEndian.PutUint64(lengths[:], uint64(len(c.Username)))
+	binary.BigEndian.PutUint64(lengths[8:], uint64(len(u.proofs)))
+	if exists {
+		lengths[16] = 1
+	}
+	parts := [][]byte{lengths[:], []byte(c.Username)}
+	for i := range u.proofs {
+		parts = append(parts, u.proofs[i][:])
+	}
+	return a.mac(append(parts, c.Password)...)
 }
 
 func (a *Authenticator) mac(parts ...[]byte) (sum [sha256.Size]byte) {

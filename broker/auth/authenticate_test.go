@@ -99,8 +99,8 @@ func TestAuthenticate(t *testing.T) {
 			if p.Username != tc.want || p.Anonymous != (tc.want == "") || p.ClientID != tc.c.ClientID {
 				t.Errorf("principal %+v, want %q", p, tc.want)
 			}
-			if again, ok := a.Cached(s, tc.c); !ok || again != p {
-				t.Errorf("Cached = %+v, %t after success, want %+v", again, ok, p)
+			if again, decided, err := a.Cached(s, tc.c); !decided || again != p || err != nil {
+				t.Errorf("Cached = %+v, %t, %v after success, want %+v", again, decided, err, p)
 			}
 			if !s.Valid(p) {
 				t.Error("the principal is not valid")
@@ -111,7 +111,7 @@ func TestAuthenticate(t *testing.T) {
 
 func TestErrorsCarryReasonCodes(t *testing.T) {
 	for err, want := range map[*Error]packet.ReasonCode{
-		ErrBadCredentials: 0x86, ErrThrottled: 0x86, ErrAnonymous: 0x87, ErrClientID: 0x85,
+		ErrBadCredentials: 0x86, ErrThrottled: 0x86, ErrBusy: 0x89, ErrAnonymous: 0x87, ErrClientID: 0x85,
 	} {
 		if err.Code != want {
 			t.Errorf("%v: %v, want %v", err, err.Code, want)
@@ -123,7 +123,7 @@ func TestCachedNeedsAProvenCredential(t *testing.T) {
 	s := compile(t, usersConfig(false))
 	a := NewAuthenticator(Options{})
 	c := login("plain", quickPassword)
-	if _, ok := a.Cached(s, c); ok {
+	if _, decided, _ := a.Cached(s, c); decided {
 		t.Fatal("cached before any login")
 	}
 	if _, err := a.Authenticate(s, c); err != nil {
@@ -135,7 +135,7 @@ func TestCachedNeedsAProvenCredential(t *testing.T) {
 		"a user that does not exist":     login("nobody", quickPassword),
 		"a client ID that is not theirs": login("bound", quickPassword),
 	} {
-		if p, ok := a.Cached(s, c); ok {
+		if p, decided, _ := a.Cached(s, c); decided {
 			t.Errorf("%s: cached as %+v", name, p)
 		}
 	}
@@ -154,7 +154,7 @@ func TestDecoyIsNeverAdmitted(t *testing.T) {
 	}
 	for i := range 5 {
 		c := login(fmt.Sprint("nobody", i), quickPassword)
-		if _, ok := a.Cached(s, c); ok {
+		if _, decided, _ := a.Cached(s, c); decided {
 			t.Error("cached")
 		}
 		if _, err := a.Authenticate(s, c); !errors.Is(err, ErrBadCredentials) {
@@ -193,7 +193,7 @@ func TestStats(t *testing.T) {
 	for _, c := range []Credentials{login("plain", quickPassword), login("plain", quickPassword), login("plain", "x"), login("nobody", "x")} {
 		_, _ = a.Authenticate(s, c)
 	}
-	a.Cached(s, login("plain", quickPassword))
+	_, _, _ = a.Cached(s, login("plain", quickPassword))
 	if got, want := a.Stats(), (Stats{Succeeded: 1, Remembered: 2, Failed: 2}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
@@ -251,7 +251,7 @@ func TestRotationForgetsTheOldPassword(t *testing.T) {
 	rotated := usersConfig(false)
 	rotated.Access.Users[0].PasswordHashes = []string{otherHash}
 	s := compile(t, rotated)
-	if _, ok := a.Cached(s, c); ok {
+	if _, decided, _ := a.Cached(s, c); decided {
 		t.Error("the old password is still known")
 	}
 	if _, err := a.Authenticate(s, c); !errors.Is(err, ErrBadCredentials) {
@@ -268,8 +268,8 @@ func TestConcurrentLogins(t *testing.T) {
 			for j := range 20 {
 				c := login("plain", quickPassword)
 				c.ClientID = fmt.Sprint(i, j)
-				p, ok := a.Cached(s, c)
-				if !ok {
+				p, decided, _ := a.Cached(s, c)
+				if !decided {
 					p, _ = a.Authenticate(s, c)
 				}
 				if p.Username != "plain" {
@@ -297,8 +297,10 @@ func TestFailuresOfAUserAreSlowed(t *testing.T) {
 			s := compile(t, usersConfig(false))
 			clk := &clock{time.Now()}
 			a := NewAuthenticator(Options{Now: clk.now})
+			guesses := 0
 			bad := func(addr netip.Addr) error {
-				_, err := a.Authenticate(s, from(addr, login(username, "wrong")))
+				guesses++
+				_, err := a.Authenticate(s, from(addr, login(username, fmt.Sprint("guess", guesses))))
 				return err
 			}
 			for i := range perUser.burst {
@@ -324,8 +326,8 @@ func TestAnAttackLocksNobodyOutElsewhere(t *testing.T) {
 	s := compile(t, usersConfig(false))
 	clk := &clock{time.Now()}
 	a := NewAuthenticator(Options{Now: clk.now})
-	for range 50 {
-		_, _ = a.Authenticate(s, from(elsewhere, login("plain", "guess")))
+	for i := range 50 {
+		_, _ = a.Authenticate(s, from(elsewhere, login("plain", fmt.Sprint("guess", i))))
 	}
 	if _, err := a.Authenticate(s, from(elsewhere, login("plain", quickPassword))); !errors.Is(err, ErrThrottled) {
 		t.Fatalf("from the attacker's address: %v", err)
@@ -333,7 +335,7 @@ func TestAnAttackLocksNobodyOutElsewhere(t *testing.T) {
 	if _, err := a.Authenticate(s, login("plain", quickPassword)); err != nil {
 		t.Fatalf("from another address: %v", err)
 	}
-	if _, ok := a.Cached(s, from(elsewhere, login("plain", quickPassword))); !ok {
+	if _, _, err := a.Cached(s, from(elsewhere, login("plain", quickPassword))); err != nil {
 		t.Fatal("a credential that has verified is refused")
 	}
 	if _, err := a.Authenticate(s, from(elsewhere, login("rotating", quickPassword))); err != nil {
@@ -374,7 +376,7 @@ func TestSuccessCostsNothing(t *testing.T) {
 		}
 	}
 	for name, f := range map[string]*failures{"addresses": a.throttle.addresses, "users": a.throttle.users, "pairs": a.throttle.pairs} {
-		if n := len(f.young) + len(f.old); n != 0 {
+		if n := len(f.young) + len(f.old) + len(f.began); n != 0 {
 			t.Errorf("%d %s are kept", n, name)
 		}
 	}
@@ -391,6 +393,215 @@ func TestNetwork(t *testing.T) {
 	}
 	if network(netip.Addr{}).IsValid() {
 		t.Error("no address became one")
+	}
+}
+
+// What is under way together is looked at, and paid for: over time nobody has more
+// guesses than one after the other.
+func TestGuessesAtOnceGainLittle(t *testing.T) {
+	for name, tc := range map[string]struct {
+		allowance
+		username func(i int) string
+	}{
+		"at a user":        {perUser, func(int) string { return "plain" }},
+		"from one address": {perAddress, func(i int) string { return fmt.Sprint("user", i) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			clk := &clock{time.Now()}
+			th := newThrottle(clk.now)
+			looked := 0
+			const rounds = 1000
+			for range rounds {
+				var underWay []attempt
+				for {
+					at, err := th.admit(home, tc.username(looked))
+					if err != nil {
+						break
+					}
+					underWay = append(underWay, at)
+					looked++
+				}
+				for _, at := range underWay {
+					th.end(at, true)
+				}
+				clk.pass(tc.interval)
+			}
+			if most := tc.burst + tc.underWay + rounds; looked > most || looked < rounds {
+				t.Errorf("%d guesses are looked at, want %d at most", looked, most)
+			}
+			if n := len(th.users.began) + len(th.pairs.began) + len(th.addresses.began); n > 0 {
+				t.Errorf("%d are under way for ever", n)
+			}
+		})
+	}
+}
+
+func TestAttemptsUnderWayAreNoFailures(t *testing.T) {
+	th := newThrottle((&clock{time.Now()}).now)
+	var underWay []attempt
+	begin := func(addr netip.Addr) error {
+		at, err := th.admit(addr, "plain")
+		if err == nil {
+			underWay = append(underWay, at)
+		}
+		return err
+	}
+	for i := range perUser.underWay {
+		if err := begin(home); err != nil {
+			t.Fatalf("attempt %d: %v", i, err)
+		}
+	}
+	if err := begin(home); !errors.Is(err, ErrBusy) {
+		t.Errorf("one more from the address: %v", err)
+	}
+	if err := begin(elsewhere); err != nil {
+		t.Errorf("one from another address: %v", err)
+	}
+	if err := begin(elsewhere); !errors.Is(err, ErrBusy) {
+		t.Errorf("a second one from there: %v", err)
+	}
+	for _, at := range underWay {
+		th.end(at, false)
+	}
+	if err := begin(home); err != nil {
+		t.Errorf("once they have succeeded: %v", err)
+	}
+}
+
+// A repeat of what was wrong guesses nothing, whoever repeats it, and whether or
+// not there is such a user.
+func TestAWrongCredentialIsHashedOnce(t *testing.T) {
+	for _, username := range []string{"plain", "rotating", "cert", "nobody"} {
+		t.Run(username, func(t *testing.T) {
+			s := compile(t, usersConfig(false))
+			a := NewAuthenticator(Options{Now: (&clock{time.Now()}).now})
+			stale := login(username, "stale")
+			if _, err := a.Authenticate(s, stale); !errors.Is(err, ErrBadCredentials) {
+				t.Fatal(err)
+			}
+			const repeats = 500
+			for i := range repeats {
+				addr := netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})
+				if _, decided, err := a.Cached(s, from(addr, stale)); !decided || !errors.Is(err, ErrBadCredentials) {
+					t.Fatalf("repeat %d: %t, %v", i, decided, err)
+				}
+			}
+			for i := range perUser.burst - 1 {
+				if _, err := a.Authenticate(s, login(username, fmt.Sprint("guess", i))); !errors.Is(err, ErrBadCredentials) {
+					t.Fatalf("guess %d: %v", i, err)
+				}
+			}
+			if _, decided, err := a.Cached(s, login(username, "another")); !decided || !errors.Is(err, ErrThrottled) {
+				t.Errorf("after too many failures: %t, %v", decided, err)
+			}
+			if got, want := a.Stats(), (Stats{Failed: repeats + uint64(perUser.burst), Throttled: 1}); got != want {
+				t.Errorf("%+v, want %+v", got, want)
+			}
+		})
+	}
+}
+
+func TestAWrongCredentialIsLookedAtAgain(t *testing.T) {
+	for name, tc := range map[string]struct {
+		c      Credentials
+		change func(*config.Config)
+		want   error
+	}{
+		"when the hash is replaced": {
+			login("plain", otherPassword),
+			func(c *config.Config) { c.Access.Users[0].PasswordHashes = []string{otherHash} }, nil,
+		},
+		"when a hash is added": {
+			login("plain", otherPassword),
+			func(c *config.Config) { c.Access.Users[0].PasswordHashes = []string{quickHash, otherHash} }, nil,
+		},
+		"when the user comes, with a hash that others have": {
+			login("nobody", quickPassword),
+			func(c *config.Config) {
+				c.Access.Users = append(c.Access.Users, config.User{Username: "nobody", PasswordHashes: []string{quickHash}})
+			}, nil,
+		},
+		"when the user has a password at last": {
+			login("cert", quickPassword),
+			func(c *config.Config) { c.Access.Users[3].PasswordHashes = []string{quickHash} }, nil,
+		},
+		"with another user": {
+			login("rotating", "stale"), func(*config.Config) {}, ErrBadCredentials,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := config.Config{Access: config.Access{Users: []config.User{
+				{Username: "plain", PasswordHashes: []string{quickHash}},
+				{Username: "rotating", PasswordHashes: []string{quickHash}},
+				{Username: "bound", PasswordHashes: []string{quickHash}},
+				{Username: "cert", CommonName: "device one"},
+			}}}
+			a := NewAuthenticator(Options{})
+			for _, wrong := range []Credentials{tc.c, login("plain", "stale")} {
+				if wrong.Username == "rotating" {
+					continue
+				}
+				if _, err := a.Authenticate(compile(t, c), wrong); !errors.Is(err, ErrBadCredentials) {
+					t.Fatal(err)
+				}
+			}
+			tc.change(&c)
+			s := compile(t, c)
+			if _, decided, err := a.Cached(s, tc.c); decided {
+				t.Fatalf("decided: %v", err)
+			}
+			if _, err := a.Authenticate(s, tc.c); !errors.Is(err, tc.want) {
+				t.Errorf("error %v, want %v", err, tc.want)
+			}
+		})
+	}
+}
+
+// That others come and go tells nobody which users there are.
+func TestAWrongCredentialOfNobodyOutlivesReloads(t *testing.T) {
+	var c config.Config
+	for i := range 50 {
+		c.Access.Users = append(c.Access.Users, config.User{Username: fmt.Sprint("dev", i), PasswordHashes: []string{quickHash, otherHash}[i%2 : i%2+1]})
+	}
+	before := compile(t, c)
+	c.Access.Users = append(c.Access.Users, config.User{Username: "one more", PasswordHashes: []string{quickHash}})
+	after := compile(t, c)
+	a := NewAuthenticator(Options{})
+	const names = 100
+	same := 0
+	for i := range names {
+		u, _ := a.candidate(before, fmt.Sprint("nobody", i))
+		again, _ := a.candidate(after, fmt.Sprint("nobody", i))
+		if u.Username == again.Username {
+			same++
+		}
+	}
+	if same < names*3/4 {
+		t.Errorf("%d of %d names have the decoy that they had", same, names)
+	}
+}
+
+// Nothing is computed, and nobody waits, for what can be told at once.
+func TestCachedRefuses(t *testing.T) {
+	s := compile(t, usersConfig(false))
+	a := NewAuthenticator(Options{})
+	bound := login("bound", quickPassword)
+	bound.ClientID = "dev-2"
+	if _, err := a.Authenticate(s, bound); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		c    Credentials
+		want error
+	}{
+		"nothing":                         {Credentials{}, ErrAnonymous},
+		"a username alone":                {Credentials{Username: "plain", HasUsername: true}, ErrBadCredentials},
+		"too long a password":             {login("plain", string(make([]byte, 1025))), ErrBadCredentials},
+		"another's client ID, once right": {login("bound", quickPassword), ErrClientID},
+	} {
+		if _, decided, err := a.Cached(s, tc.c); !decided || !errors.Is(err, tc.want) {
+			t.Errorf("%s: %t, %v, want %v", name, decided, err, tc.want)
+		}
 	}
 }
 

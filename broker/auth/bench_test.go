@@ -146,7 +146,7 @@ func BenchmarkCached(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, ok := a.Cached(s, c); !ok {
+		if _, decided, _ := a.Cached(s, c); !decided {
 			b.Fatal("not cached")
 		}
 	}

@@ -7,7 +7,7 @@
 // and shared without locks; a reload makes a new one. An ACL is a snapshot as
 // one Principal sees it: small, cheap to make, free of locks and allocations.
 // An Authenticator lives as long as the process: it remembers credentials that
-// verified, and slows down those who guess.
+// verified and such that did not, and slows down those who guess.
 //
 // # Rules
 //
@@ -41,8 +41,19 @@
 // gets. A username that is being guessed at is not locked: an address that has
 // not failed for that username within the last ten seconds has one attempt
 // whatever others did, and credentials that have verified before are never
-// refused. Success costs nothing. The answer and its time are the same whether
-// or not the user exists.
+// refused. Success costs nothing.
+//
+// A credential that was wrong is remembered, too, until a hash of its user changes.
+// Whoever repeats it guesses nothing new: it fails again, at once and at no cost.
+// The answer and its time are the same whether or not the user exists.
+//
+// What is under way has not failed yet: a client may take seconds to answer in an
+// exchange, and one that it does not finish has failed. There may be 500 attempts
+// under way from an address, and 50 for a username; more are told that the server
+// is busy, but for the one attempt that an address always has. Those that fail all
+// count. So whatever is tried at once, in t seconds an address has no more than
+// 100 + 500 + 10t guesses, and all addresses that have just failed for a username
+// together no more than 10 + 50 + t/2.
 //
 // The addresses of IPv6 count by their /64. Behind a load balancer that hides
 // client addresses all clients share one: use the PROXY protocol.

@@ -20,6 +20,8 @@ var (
 	// ErrThrottled: too many failures, so that the password was not looked at.
 	// The client cannot tell it from ErrBadCredentials.
 	ErrThrottled = &Error{packet.ReasonBadUserNameOrPassword, "too many failed logins"}
+	// ErrBusy: too many logins of the user or from the address are under way.
+	ErrBusy = &Error{packet.ReasonServerBusy, "too many logins are under way"}
 	// ErrAnonymous: no credentials were presented, and they are required.
 	ErrAnonymous = &Error{packet.ReasonNotAuthorized, "anonymous clients are not admitted"}
 	// ErrClientID: the user may not use the client identifier.

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"strings"
 )
 
@@ -23,6 +24,13 @@ type proof [16]byte
 
 func proofOfHash(hash string) proof     { return newProof("hash:", hash) }
 func proofOfCommonName(cn string) proof { return newProof("cn:", cn) }
+
+// placeOf returns the place of a username: anywhere, and always the same.
+func placeOf(username string) uint64 {
+	p := newProof("place:", username)
+	return binary.BigEndian.Uint64(p[:])
+}
+
 func newProof(kind, value string) proof {
 	sum := sha256.Sum256([]byte(kind + value))
 	return proof(sum[:])

@@ -11,20 +11,28 @@ const MethodSCRAM = "SCRAM-SHA-256"
 
 // Exchange is an enhanced authentication that is under way: one for a CONNECT,
 // and one for each time that the client authenticates again. It computes no slow
-// hash, the client does. It belongs to one goroutine at a time.
+// hash, the client does. It is under way until Step says that it is done or has
+// failed: one that the client does not finish has to be abandoned. It belongs to
+// one goroutine at a time.
 type Exchange struct {
 	a            *Authenticator
-	snapshot     *Snapshot
+	snapshot     *Snapshot // nil once the user was looked up
 	credentials  Credentials
 	conversation *scram.ServerConversation
-	user         *user
-	proof        proof
 	attempt      attempt
+	underWay     bool  // attempt was admitted and has not ended
+	refusal      error // why it was not
+
+	// What a client that proves itself is told, by the rules of Begin.
+	exists    bool
+	principal Principal
+	admission error
 }
 
 // Begin starts an exchange. Of c, the client identifier, the address and, if the
 // CONNECT had one, the username are used: the client has to prove that it is
-// that user.
+// that user. Whether it still may be when it has done so is another question: see
+// Snapshot.Valid.
 func (a *Authenticator) Begin(s *Snapshot, c Credentials) *Exchange {
 	e := &Exchange{a: a, snapshot: s, credentials: c}
 	// The constructor fails for no hash that the library offers.
@@ -39,18 +47,29 @@ func (a *Authenticator) Begin(s *Snapshot, c Credentials) *Exchange {
 func (e *Exchange) Step(data []byte) (reply []byte, p Principal, done bool, err error) {
 	out, err := e.conversation.Step(string(data))
 	switch {
-	case err != nil || e.conversation.Done() && !e.conversation.Valid():
+	case e.refusal != nil:
+		return nil, Principal{}, false, e.a.refused(e.refusal)
+	case err == nil && !e.conversation.Done():
+		return []byte(out), Principal{}, false, nil
+	case err != nil || !e.conversation.Valid() || !e.exists:
+		e.end(true)
 		e.a.failed.Add(1)
 		return nil, Principal{}, false, ErrBadCredentials
-	case !e.conversation.Done():
-		return []byte(out), Principal{}, false, nil
-	case e.user == nil:
-		return nil, Principal{}, false, ErrBadCredentials
 	}
-	e.a.throttle.succeed(e.attempt)
+	e.end(false)
 	e.a.succeeded.Add(1)
-	p, err = e.user.admit(e.credentials.ClientID, e.proof)
-	return []byte(out), p, err == nil, err
+	return []byte(out), e.principal, e.admission == nil, e.admission
+}
+
+// Abandon ends an exchange that the client does not finish, which costs what a
+// wrong password does. It does nothing to one that has ended.
+func (e *Exchange) Abandon() { e.end(true) }
+
+func (e *Exchange) end(failed bool) {
+	if e.underWay {
+		e.underWay = false
+		e.a.throttle.end(e.attempt, failed)
+	}
 }
 
 // lookUp finds what the exchange is verified with. A user who does not exist, or
@@ -60,15 +79,17 @@ func (e *Exchange) lookUp(username string) (scram.StoredCredentials, error) {
 	if e.credentials.HasUsername && e.credentials.Username != username {
 		return scram.StoredCredentials{}, ErrBadCredentials
 	}
-	var ok bool
-	if e.attempt, ok = e.a.throttle.admit(e.credentials.RemoteAddr, username); !ok {
-		e.a.throttled.Add(1)
-		return scram.StoredCredentials{}, ErrThrottled
+	if e.attempt, e.refusal = e.a.throttle.admit(e.credentials.RemoteAddr, username); e.refusal != nil {
+		return scram.StoredCredentials{}, e.refusal
 	}
-	if u := e.snapshot.users[username]; u != nil {
+	e.underWay = true
+	u := e.snapshot.users[username]
+	e.snapshot = nil
+	if u != nil {
 		for i, hash := range u.PasswordHashes {
 			if v, ok := password.ParseSCRAM(hash); ok {
-				e.user, e.proof = u, u.proofs[i]
+				e.exists = true
+				e.principal, e.admission = u.admit(e.credentials.ClientID, u.proofs[i])
 				return stored(v), nil
 			}
 		}

@@ -3,6 +3,7 @@ package auth
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/xdg-go/scram"
 
@@ -96,11 +97,100 @@ func TestExchangeIsThrottled(t *testing.T) {
 	}
 	a := NewAuthenticator(Options{})
 	for range 2 * perUser.burst {
-		if _, err := converse(t, a, s, Credentials{}, "dev", "guess"); !errors.Is(err, ErrBadCredentials) {
+		_, err := converse(t, a, s, Credentials{}, "dev", "guess")
+		if !errors.Is(err, ErrBadCredentials) && !errors.Is(err, ErrThrottled) {
 			t.Fatal(err)
 		}
 	}
 	if a.Stats().Throttled == 0 {
 		t.Error("no guess was throttled")
+	}
+}
+
+// dev is a client that knows the password, and derives its keys once.
+func dev(t *testing.T) *scram.Client {
+	t.Helper()
+	client, err := scram.SHA256.NewClient("dev", "pencil", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// start begins an exchange and returns it with the client's last message.
+func start(t *testing.T, a *Authenticator, s *Snapshot, client *scram.Client) (*Exchange, []byte, error) {
+	t.Helper()
+	conversation, e := client.NewConversation(), a.Begin(s, Credentials{})
+	first, err := conversation.Step("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply, _, _, err := e.Step([]byte(first))
+	if err != nil {
+		return e, nil, err
+	}
+	last, err := conversation.Step(string(reply))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e, []byte(last), nil
+}
+
+func scramUser(t *testing.T) *Snapshot {
+	t.Helper()
+	verifier, err := password.HashSCRAM([]byte("pencil"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return compile(t, config.Config{Access: config.Access{Users: []config.User{{Username: "dev", PasswordHashes: []string{verifier}}}}})
+}
+
+// Clients take their time, and many of one user may do so at once.
+func TestExchangesUnderWayAreNoFailures(t *testing.T) {
+	s, a, client := scramUser(t), NewAuthenticator(Options{}), dev(t)
+	var all []*Exchange
+	var last [][]byte
+	for range perUser.burst + 1 {
+		e, message, err := start(t, a, s, client)
+		if err != nil {
+			t.Fatalf("exchange %d: %v", len(all), err)
+		}
+		all, last = append(all, e), append(last, message)
+	}
+	for i, e := range all {
+		if _, _, done, err := e.Step(last[i]); !done || err != nil {
+			t.Errorf("exchange %d: %t, %v", i, done, err)
+		}
+		e.Abandon() // which is too late
+	}
+	if n := len(a.throttle.users.young) + len(a.throttle.users.began); n != 0 {
+		t.Error("success has a cost")
+	}
+}
+
+func TestExchangesThatAreAbandonedHaveFailed(t *testing.T) {
+	s, a, client := scramUser(t), NewAuthenticator(Options{Now: (&clock{time.Now()}).now}), dev(t)
+	for range perUser.burst {
+		e, _, err := start(t, a, s, client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Abandon()
+		e.Abandon()
+	}
+	if _, _, err := start(t, a, s, client); !errors.Is(err, ErrThrottled) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestExchangesUnderWayAreBounded(t *testing.T) {
+	s, a, client := scramUser(t), NewAuthenticator(Options{}), dev(t)
+	for range perUser.underWay {
+		if _, _, err := start(t, a, s, client); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := start(t, a, s, client); !errors.Is(err, ErrBusy) {
+		t.Errorf("error %v", err)
 	}
 }

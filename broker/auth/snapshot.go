@@ -16,7 +16,7 @@ type Snapshot struct {
 	defaultEffect config.Effect
 	users         map[string]*user
 	commonNames   map[string]*user
-	passwordUsers []*user // with a password hash, in the order of the configuration
+	passwordUsers []*user // with a password hash, by place
 	policies      []config.Policy
 	rules         []ruleRef
 	digests       map[audience]digest
@@ -45,6 +45,7 @@ const (
 // user is one identity of the configuration.
 type user struct {
 	*config.User
+	place     uint64     // of the username, where a decoy is looked for
 	proofs    []proof    // of PasswordHashes
 	audiences []audience // sorted
 	denies    scope
@@ -88,6 +89,7 @@ func (s *Snapshot) compileUsers(users []config.User) error {
 			u.proofs = append(u.proofs, proofOfHash(hash))
 		}
 		if len(u.proofs) > 0 {
+			u.place = placeOf(u.Username)
 			s.passwordUsers = append(s.passwordUsers, u)
 		}
 		if u.CommonName != "" {
@@ -95,6 +97,7 @@ func (s *Snapshot) compileUsers(users []config.User) error {
 		}
 		s.users[u.Username] = u
 	}
+	slices.SortFunc(s.passwordUsers, func(a, b *user) int { return cmp.Compare(a.place, b.place) })
 	return nil
 }
 

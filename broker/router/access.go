@@ -1,6 +1,8 @@
 package router
 
 import (
+	"sync/atomic"
+
 	"github.com/godwit-mqtt/godwit/broker/auth"
 	"github.com/godwit-mqtt/godwit/broker/packet"
 	"github.com/godwit-mqtt/godwit/broker/session"
@@ -32,14 +34,56 @@ func (r *Router) review(s *Subscriber, access *auth.Snapshot) {
 	r.authorize(s, access)
 }
 
-// authorize puts the rules in force for s, which is locked, if they are others
-// than before: its subscriptions are judged now, and what waits when it is sent.
+// rights are what a session may do, for as long as its rules answer alike. What
+// was decided by them is remembered together with them, and counts as long as the
+// session has them. Their ACL is that of the newest snapshot, so that an older one
+// is kept by nobody.
+type rights struct {
+	acl atomic.Pointer[auth.ACL] // nil once the session has others
+}
+
+// none are the rights of sessions that have ended.
+var none = new(auth.Snapshot).ACL(auth.Principal{})
+
+// currentRights returns the rights of s and their ACL, both nil before s is known
+// to anybody.
+func (s *Subscriber) currentRights() (*rights, *auth.ACL) {
+	for {
+		r := s.rights.Load()
+		if r == nil {
+			return nil, nil
+		}
+		if acl := r.acl.Load(); acl != nil {
+			return r, acl
+		}
+	}
+}
+
+// acl returns the rules for s, nil before it is known to anybody.
+func (s *Subscriber) acl() *auth.ACL {
+	_, acl := s.currentRights()
+	return acl
+}
+
+// setRights gives s, which is locked, other rights. Those that it had go on to be
+// compared with, and hold nothing.
+func (s *Subscriber) setRights(acl *auth.ACL) {
+	r := &rights{}
+	r.acl.Store(acl)
+	if old := s.rights.Swap(r); old != nil {
+		old.acl.Store(nil)
+	}
+}
+
+// authorize puts the rules in force for s, which is locked. If they are others
+// than before, its subscriptions are judged now, and what waits when it is sent.
 func (r *Router) authorize(s *Subscriber, access *auth.Snapshot) {
 	acl := access.ACL(s.principal)
-	if old := s.acl.Load(); old != nil && old.Fingerprint() == acl.Fingerprint() {
+	if has, old := s.currentRights(); old != nil && old.Fingerprint() == acl.Fingerprint() {
+		has.acl.Store(acl)
 		return
 	}
-	s.acl.Store(acl)
+	s.setRights(acl)
 	s.reviewed = true
 	for sub := range s.session.EachSubscription {
 		granted, maxQoS := acl.Subscribe(sub.Filter)

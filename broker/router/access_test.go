@@ -1,6 +1,9 @@
 package router
 
 import (
+	"fmt"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -179,5 +182,54 @@ func TestReproveAsksTheRulesInForce(t *testing.T) {
 	r.SetAccess(compile())
 	if w.Reprove(s, who) {
 		t.Error("a user that was removed is admitted")
+	}
+}
+
+// One that is not in force any more is kept by no session, connected, disconnected
+// or ended, and by nothing that was decided by it. What was decided stands where
+// the rules answer as before.
+func TestAnAccessSnapshotIsKeptByNobodyOnceItIsReplaced(t *testing.T) {
+	var collected atomic.Int32
+	compile := func(others int) *auth.Snapshot {
+		c := &config.Config{Settings: config.Settings{Anonymous: true, DefaultEffect: config.Allow}}
+		for i := range others {
+			c.Access.Users = append(c.Access.Users, config.User{Username: fmt.Sprint("other", i)})
+		}
+		snapshot, err := auth.Compile(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		runtime.AddCleanup(snapshot, func(struct{}) { collected.Add(1) }, struct{}{})
+		return snapshot
+	}
+	r, w := openWith(t, compile(0))
+	x := newPublish(t, w, packet.QoS0, packet.V5)
+	away(t, w, "away", "b/#")
+	gone, l := connect(t, w, "gone")
+	from := &Publisher{Subscriber: gone, Version: packet.V5}
+	subscribe(t, w, gone, "c", packet.QoS0)
+	for range 2 { // a topic that comes again has a route that stays
+		w.Publish(from, &packet.Publish{Topic: []byte("c")}, nil)
+		x.once()
+	}
+	w.Disconnect(gone, l, true, nil)
+	rights, route := x.from.rights, x.from.route
+
+	const reloads = 20
+	for i := range reloads {
+		r.SetAccess(compile(i + 1))
+		x.once()
+	}
+	if x.from.rights != rights || x.from.route != route || route.rights != rights {
+		t.Error("what was decided is forgotten by a reload that changes nothing for the client")
+	}
+	for collected.Load() < reloads {
+		runtime.GC()
+		runtime.Gosched()
+	}
+	runtime.KeepAlive([]any{r, w, x, from})
+	r.SetAccess(rules(t, deny("#")))
+	if x.once(); x.from.rights == rights {
+		t.Error("what was decided outlives a reload that changes it")
 	}
 }

@@ -15,7 +15,7 @@ type Publisher struct {
 	Version packet.Version
 
 	route    *route
-	acl      *auth.ACL
+	rights   *rights // that decision was made by
 	decision auth.PublishDecision
 }
 
@@ -57,20 +57,21 @@ func (from *Publisher) permits(p *packet.Publish) bool {
 // it. There is none, and ok is true, for a topic that the publisher may not
 // publish to at all.
 func (w *Worker) routeOf(from *Publisher, name []byte) (rt *route, ok bool) {
-	rt, acl := from.route, from.Subscriber.acl.Load()
-	if rt != nil && from.acl == acl && string(rt.topic) == string(name) {
+	rt, has := from.route, from.Subscriber.rights.Load()
+	if rt != nil && from.rights == has && string(rt.topic) == string(name) {
 		w.refresh(rt)
 		return rt, true
 	}
-	if rt = w.routes.find(name); rt != nil && rt.acl == acl {
+	if rt = w.routes.find(name); rt != nil && rt.rights == has {
 		w.refresh(rt)
-		from.route, from.acl, from.decision = rt, acl, rt.decision
+		from.route, from.rights, from.decision = rt, has, rt.decision
 		return rt, true
 	}
 	if rt == nil && topic.ValidateName(name) != nil {
 		return nil, false
 	}
-	from.route, from.acl, from.decision = nil, acl, acl.Publish(name)
+	has, acl := from.currentRights()
+	from.route, from.rights, from.decision = nil, has, acl.Publish(name)
 	if !from.decision.Allowed {
 		return nil, true
 	}
@@ -79,7 +80,7 @@ func (w *Worker) routeOf(from *Publisher, name []byte) (rt *route, ok bool) {
 	} else {
 		rt = w.newRoute(name)
 	}
-	rt.acl, rt.decision = acl, from.decision
+	rt.rights, rt.decision = has, from.decision
 	from.route = rt
 	return rt, true
 }
@@ -92,7 +93,7 @@ type route struct {
 	epoch      uint64 // of the router
 	result     topic.Result[*Subscriber]
 
-	acl      *auth.ACL
+	rights   *rights // that decision was made by; nil if none was
 	decision auth.PublishDecision
 }
 
@@ -111,7 +112,7 @@ func (w *Worker) lookup(name []byte) (*route, bool) {
 // newRoute makes a route for a name that has none.
 func (w *Worker) newRoute(name []byte) *route {
 	rt := w.routes.take(name)
-	rt.topic, rt.acl = append(rt.topic[:0], name...), nil
+	rt.topic, rt.rights = append(rt.topic[:0], name...), nil
 	w.match(rt)
 	return rt
 }
@@ -169,12 +170,12 @@ func receivers(entries []topic.Entry[*Subscriber], name []byte, extra []topic.Ex
 }
 
 func mayReceive(s *Subscriber, name []byte) bool {
-	acl := s.acl.Load()
+	acl := s.acl()
 	return acl == nil || !acl.FiltersReceive() || acl.Receive(name)
 }
 
 func mayReceiveShared(s *Subscriber, group string, name []byte) bool {
-	acl := s.acl.Load()
+	acl := s.acl()
 	return acl == nil || !acl.FiltersReceiveShared() || acl.ReceiveShared(group, name)
 }
 

@@ -346,7 +346,7 @@ func (w *Worker) takeWill(s *Subscriber) []*session.Message {
 }
 
 func (w *Worker) mayPublishWill(s *Subscriber, m *session.Message) bool {
-	if s.acl.Load().Publish([]byte(m.Topic)).Permits(byte(m.QoS), m.Retain) {
+	if s.acl().Publish([]byte(m.Topic)).Permits(byte(m.QoS), m.Retain) {
 		return true
 	}
 	w.r.metrics.Denied(w.Now, s.principal.Username, "will", m.Topic)
@@ -363,6 +363,7 @@ func (w *Worker) end(sh *shard, s *Subscriber) (wills []*session.Message) {
 	}
 	w.r.timers.cancel(s)
 	s.ended, s.reading, s.replays = true, nil, nil
+	s.setRights(none)
 	w.r.sessions.count.Add(-1)
 	if s.session.Shares() && w.r.sessions.shared.Load() > 0 {
 		w.leave(s, len(wills) > 0)

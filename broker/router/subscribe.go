@@ -53,7 +53,7 @@ func (w *Worker) subscribeOne(s *Subscriber, req *packet.Subscription, id uint32
 	if strings.Count(filter, "/") >= maxLevels {
 		return Subscribed{Reason: packet.ReasonTopicFilterInvalid}
 	}
-	granted, maxQoS := s.acl.Load().Subscribe(filter)
+	granted, maxQoS := s.acl().Subscribe(filter)
 	if !granted {
 		w.r.metrics.Denied(w.Now, s.principal.Username, "subscribe", filter)
 		return Subscribed{Reason: packet.ReasonNotAuthorized}

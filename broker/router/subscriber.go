@@ -47,7 +47,7 @@ type Subscriber struct {
 	// where the session ends with its connection.
 	ID uint64
 
-	acl    atomic.Pointer[auth.ACL]
+	rights atomic.Pointer[rights]
 	online atomic.Bool // link is not nil
 
 	mu           sync.Mutex

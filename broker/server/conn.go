@@ -2,7 +2,6 @@ package server
 
 import (
 	"errors"
-	"log/slog"
 	"math"
 	"net/netip"
 	"sync"
@@ -324,16 +323,16 @@ func (c *conn) fail(err error) {
 		broken = &packet.Error{Reason: packet.ReasonUnspecifiedError, Detail: err.Error()}
 	}
 	c.loop.worker.Counts[metrics.ProtocolErrors]++
-	c.server.log.LogAttrs(c.server.ctx, slog.LevelInfo, "protocol error",
-		slog.String("client", c.clientID()), slog.Any("remote", c.remote), slog.Any("error", err))
+	c.tellFault("protocol error", err)
 	c.disconnect(broken.Reason, broken.Detail)
 }
 
+// clientID is the client identifier for the log, empty before there is a session.
 func (c *conn) clientID() string {
 	if c.subscriber == nil {
 		return ""
 	}
-	return c.subscriber.ClientID
+	return clip(c.subscriber.ClientID, longestName)
 }
 
 // disconnect ends the connection, with a DISCONNECT where the client can take
@@ -425,9 +424,11 @@ func (c *conn) release() {
 	c.loop.worker.Counts[metrics.ConnectionsClosed]++
 }
 
-// leave parts the connection from its session. The will of a client that was
-// never told that it is connected is deleted (3.1.1: [MQTT-3.1.2-8]).
+// leave parts the connection from its session, and gives up an exchange that is
+// under way. The will of a client that was never told that it is connected is
+// deleted (3.1.1: [MQTT-3.1.2-8]).
 func (c *conn) leave() {
+	c.enhanced.abandon()
 	if c.subscriber != nil {
 		c.loop.worker.Disconnect(c.subscriber, c, !c.welcomed.Load(), nil)
 	}

@@ -1,6 +1,11 @@
 package server
 
-import "time"
+import (
+	"sync"
+	"time"
+
+	"github.com/godwit-mqtt/godwit/broker/auth"
+)
 
 // HurryGroups has the loops of new brokers part and come together all the time.
 func HurryGroups() {
@@ -12,6 +17,31 @@ const GroupSize = groupSize
 
 // Apart reports whether each loop of the first group has a goroutine of its own.
 func (s *Server) Apart() bool { return s.groups[0].apart.Load() }
+
+// Logins returns the counters of logins.
+func (s *Server) Logins() auth.Stats { return s.authenticator.Stats() }
+
+// HoldLogins has no password checked until release.
+func (s *Server) HoldLogins() (release func()) {
+	held := make(chan struct{})
+	var began sync.WaitGroup
+	for range s.logins.atOnce {
+		began.Add(1)
+		s.logins.add("", func() {
+			began.Done()
+			<-held
+		})
+	}
+	began.Wait()
+	return func() { close(held) }
+}
+
+// WaitingLogins returns how many passwords wait to be checked.
+func (s *Server) WaitingLogins() int {
+	s.logins.mu.Lock()
+	defer s.logins.mu.Unlock()
+	return s.logins.waiting
+}
 
 // SetLongestWait is for before a Server is made.
 func SetLongestWait(d time.Duration) { longestWait = d }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"math"
 
 	"github.com/godwit-mqtt/godwit/broker/auth"
 	"github.com/godwit-mqtt/godwit/broker/packet"
@@ -11,7 +12,25 @@ import (
 // its CONNECT.
 type enhanced struct {
 	exchange *auth.Exchange // nil while none is under way
+	begun    uint32         // wheel time of the exchange
 	connect  []byte         // body of the CONNECT, until it is answered
+}
+
+// left is how many seconds the client has yet to finish an exchange on an open
+// connection.
+func (e *enhanced) left(now uint32) uint32 {
+	if e == nil || e.exchange == nil {
+		return math.MaxUint32
+	}
+	return connectTimeout - min(now-e.begun, connectTimeout)
+}
+
+// abandon ends an exchange that the client does not finish.
+func (e *enhanced) abandon() {
+	if e != nil && e.exchange != nil {
+		e.exchange.Abandon()
+		e.exchange = nil
+	}
 }
 
 // beginExchange takes a CONNECT that asks for enhanced authentication.
@@ -52,6 +71,8 @@ func (c *conn) handleAuth(body []byte) error {
 		e.exchange = c.server.authenticator.Begin(c.server.access.Load(), auth.Credentials{
 			ClientID: who.ClientID, Username: who.Username, HasUsername: true, RemoteAddr: c.remote.Addr(),
 		})
+		e.begun = c.loop.wheel.now
+		c.loop.wheel.add(c, min(c.silence(), connectTimeout))
 	case again || e.exchange == nil || p.Reason != packet.ReasonContinueAuthentication:
 		return &packet.Error{Type: packet.TypeAuth, Reason: packet.ReasonProtocolError, Detail: "AUTH does not fit the exchange"}
 	}
@@ -78,15 +99,14 @@ func (c *conn) step(data []byte) {
 
 // notAuthenticated ends a connection whose exchange failed [MQTT-4.12.0-4].
 func (c *conn) notAuthenticated(err error) {
-	reason := packet.ReasonNotAuthorized
-	if refused, ok := errors.AsType[*auth.Error](err); ok {
-		reason = refused.Code
-	}
-	if c.state == stateOpen { // [MQTT-4.12.1-2]
+	switch {
+	case c.state != stateOpen:
+		c.refuse(reasonOf(err), err)
+	case errors.Is(err, auth.ErrBusy): // [MQTT-4.12.1-2]
+		c.disconnect(packet.ReasonServerBusy, "too many others authenticate")
+	default: // [MQTT-4.12.1-2]
 		c.disconnect(packet.ReasonNotAuthorized, "the client could not authenticate again")
-		return
 	}
-	c.refuse(reason, err)
 }
 
 // authenticated answers the CONNECT that began the exchange.

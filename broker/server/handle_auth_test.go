@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/xdg-go/scram"
@@ -149,4 +150,54 @@ func TestChangeOfTheVerifierEndsTheConnection(t *testing.T) {
 		c.Access.Users[0].PasswordHashes = []string{other}
 	})
 	c.ExpectDisconnect(packet.ReasonNotAuthorized)
+}
+
+// TestExchangeThatIsNotFinishedEndsTheConnection: a client that has begun to
+// authenticate again does so in time.
+func TestExchangeThatIsNotFinishedEndsTheConnection(t *testing.T) {
+	t.Parallel()
+	c := connectSCRAM(t, scramBroker(t))
+	c.Send(authPacket(packet.ReasonReauthenticate, step(t, scramClient(t, "pencil"), nil)))
+	brokertest.Expect[*packet.Auth](c)
+	c.ExpectDisconnect(packet.ReasonNotAuthorized)
+}
+
+// TestExchangesThatAreAbandonedCountAsFailed: whoever leaves in the middle has had
+// its attempt.
+func TestExchangesThatAreAbandonedCountAsFailed(t *testing.T) {
+	t.Parallel()
+	b := scramBroker(t)
+	brokertest.WaitFor(t, "the user to be out of attempts", func() bool {
+		c := b.Dial(t, packet.V5)
+		defer func() { _ = c.Close() }()
+		c.Send(brokertest.NewConnect("dev-1", withMethod(auth.MethodSCRAM, step(t, scramClient(t, "pencil"), nil))))
+		ack, refused := c.Next().(*packet.Connack)
+		return refused && ack.Reason == packet.ReasonBadUserNameOrPassword
+	})
+}
+
+// TestManyExchangesOfAUserAtOnce: clients that take their time to answer have not
+// failed.
+func TestManyExchangesOfAUserAtOnce(t *testing.T) {
+	t.Parallel()
+	b := scramBroker(t)
+	client, err := scram.SHA256.NewClient("dev", "pencil", "") // which derives its keys once
+	if err != nil {
+		t.Fatal(err)
+	}
+	const clients = 20
+	var all [clients]*brokertest.Client
+	var last [clients][]byte
+	for i := range all {
+		conversation := client.NewConversation()
+		all[i] = b.Dial(t, packet.V5)
+		all[i].Send(brokertest.NewConnect(fmt.Sprint("dev-", i), withMethod(auth.MethodSCRAM, step(t, conversation, nil))))
+		last[i] = step(t, conversation, brokertest.Expect[*packet.Auth](all[i]).Properties.AuthData)
+	}
+	for i, c := range all {
+		c.Send(authPacket(packet.ReasonContinueAuthentication, last[i]))
+		if ack := brokertest.Expect[*packet.Connack](c); ack.Reason.IsError() {
+			t.Errorf("client %d: CONNACK with %v", i, ack.Reason)
+		}
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/godwit-mqtt/godwit/broker/auth"
@@ -70,8 +69,7 @@ func (c *conn) vet(p *packet.Connect) (packet.ReasonCode, error) {
 // [MQTT-3.1.4-6]. err is for the log.
 func (c *conn) refuse(reason packet.ReasonCode, err error) {
 	c.server.metrics.Refused(reason.String())
-	c.server.log.LogAttrs(c.server.ctx, slog.LevelInfo, "connection refused",
-		slog.Any("remote", c.remote), slog.String("listener", c.listener.name()), slog.Any("error", err))
+	c.tellRejected(err)
 	if c.version == packet.V5 || hasReturnCode(reason) {
 		p := packet.Connack{Reason: reason}
 		if c.server.refer(&p.Properties, reason); !c.fits(p.Size(c.version)) {
@@ -95,8 +93,8 @@ func hasReturnCode(reason packet.ReasonCode) bool {
 	}
 }
 
-// authenticate finds out who the client is: at once if that costs nothing, and
-// else on a goroutine of its own while the connection is not read.
+// authenticate finds out who the client is: at once if no hash has to be computed
+// for that, and else on another goroutine while the connection is not read.
 func (c *conn) authenticate(p *packet.Connect, body []byte) {
 	if c.assigned = len(p.ClientID) == 0; c.assigned {
 		p.ClientID = assignClientID() // [MQTT-3.1.3-6]
@@ -106,20 +104,21 @@ func (c *conn) authenticate(p *packet.Connect, body []byte) {
 		return
 	}
 	cred := c.credentials(p)
-	access := c.server.access.Load()
-	if who, ok := c.server.authenticator.Cached(access, cred); ok {
+	if who, decided, err := c.server.authenticator.Cached(c.server.access.Load(), cred); decided {
+		if err != nil {
+			c.refuseLogin(cred, err)
+			return
+		}
 		c.admit(p, who, nil)
 		return
 	}
 	body = append([]byte(nil), body...)
 	cred.Password = append([]byte(nil), cred.Password...)
-	if c.server.verifications.Add(1) > maxVerifications {
-		c.server.verifications.Add(-1)
+	if !c.server.logins.add(cred.Username, func() { c.verify(cred, body) }) {
 		c.refuse(packet.ReasonServerBusy, errors.New("too many passwords wait to be checked"))
 		return
 	}
 	c.await()
-	go c.verify(access, cred, body)
 }
 
 func assignClientID() []byte {
@@ -143,20 +142,13 @@ func (c *conn) credentials(p *packet.Connect) auth.Credentials {
 	return cred
 }
 
-// maxVerifications bounds the clients that wait for a password to be checked.
-const maxVerifications = 4096
-
-// verify checks a password, which takes long on purpose. No more run at a time
-// than there are processors. body is that of the CONNECT.
-func (c *conn) verify(access *auth.Snapshot, cred auth.Credentials, body []byte) {
-	defer c.server.verifications.Add(-1)
-	c.server.verifying <- struct{}{}
+// verify checks a password by the rules of now, which may be others than those that
+// the client came under. body is that of the CONNECT.
+func (c *conn) verify(cred auth.Credentials, body []byte) {
 	if c.gone.Load() { // the client did not wait
-		<-c.server.verifying
 		return
 	}
-	who, err := c.server.authenticator.Authenticate(access, cred)
-	<-c.server.verifying
+	who, err := c.server.authenticator.Authenticate(c.server.access.Load(), cred)
 	c.post(func() { c.verified(who, cred, body, err) })
 }
 
@@ -167,11 +159,7 @@ func (c *conn) verified(who auth.Principal, cred auth.Credentials, body []byte, 
 	}
 	c.state = stateConnect
 	if err != nil {
-		reason := packet.ReasonNotAuthorized
-		if refused, ok := errors.AsType[*auth.Error](err); ok {
-			reason = refused.Code
-		}
-		c.refuse(reason, fmt.Errorf("user %q, client identifier %q: %w", cred.Username, cred.ClientID, err))
+		c.refuseLogin(cred, err)
 		return
 	}
 	var p packet.Connect
@@ -183,10 +171,30 @@ func (c *conn) verified(who auth.Principal, cred auth.Credentials, body []byte, 
 	c.admit(&p, who, nil)
 }
 
+// refuseLogin answers CONNECT where the client is not who it says, or may not come.
+func (c *conn) refuseLogin(cred auth.Credentials, err error) {
+	c.refuse(reasonOf(err), fmt.Errorf("user %q, client identifier %q: %w",
+		clip(cred.Username, longestName), clip(cred.ClientID, longestName), err))
+}
+
+// reasonOf is what a client is told of a login that is refused.
+func reasonOf(err error) packet.ReasonCode {
+	if refused, ok := errors.AsType[*auth.Error](err); ok {
+		return refused.Code
+	}
+	return packet.ReasonNotAuthorized
+}
+
 // admit gives an authenticated client its session. Nothing else is handled until
 // the session is stored and CONNACK is on its way [MQTT-3.2.0-1]. proof is the
-// server's part of an enhanced authentication.
+// server's part of an enhanced authentication. Where the access rules have changed
+// since it was authenticated, and it is not valid any more, it takes no session
+// over from a client that is.
 func (c *conn) admit(p *packet.Connect, who auth.Principal, proof []byte) {
+	if !c.server.access.Load().Valid(who) {
+		c.refuse(packet.ReasonNotAuthorized, errors.New("the user or the credential is no longer valid"))
+		return
+	}
 	req, ack := c.terms(p, who)
 	if c.enhanced != nil {
 		setAuth(&ack.Properties, proof)

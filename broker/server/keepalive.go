@@ -4,7 +4,7 @@ import "github.com/godwit-mqtt/godwit/broker/packet"
 
 // Bounds, in seconds, on what a client may leave the server waiting for.
 const (
-	connectTimeout = 10 // for all that comes before it is connected
+	connectTimeout = 10 // for all that comes before it is connected, and for an exchange
 	lingerTimeout  = 2  // for its end of a connection that the server has ended
 )
 
@@ -25,12 +25,14 @@ func (c *conn) look() {
 	case stateLingering:
 		c.close()
 	case stateOpen:
-		if left := c.silence(); left > 0 {
-			c.loop.wheel.add(c, left)
-			return
+		switch silence, exchange := c.silence(), c.enhanced.left(c.loop.wheel.now); {
+		case silence == 0: // [MQTT-3.1.2-22]: one and a half times the keep alive has passed.
+			c.disconnect(packet.ReasonKeepAliveTimeout, "no control packet arrived within 1.5 times the keep alive")
+		case exchange == 0: // [MQTT-4.12.1-2]
+			c.disconnect(packet.ReasonNotAuthorized, "the client did not authenticate again in time")
+		default:
+			c.loop.wheel.add(c, min(silence, exchange))
 		}
-		// [MQTT-3.1.2-22]: one and a half times the keep alive has passed.
-		c.disconnect(packet.ReasonKeepAliveTimeout, "no control packet arrived within 1.5 times the keep alive")
 	default:
 		c.expire()
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"log/slog"
 	"net/netip"
+	"unicode/utf8"
 
 	"golang.org/x/time/rate"
 )
@@ -14,6 +15,23 @@ const (
 	samplesAtOnce    = 20
 )
 
+// What is logged of a text that a client chose, in bytes.
+const (
+	longestName = 128
+	longestText = 256
+)
+
+// clip returns the beginning of a text that is longer than most bytes.
+func clip(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	for most > 0 && !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:most] + "…"
+}
+
 func newSample() *rate.Limiter { return rate.NewLimiter(samplesPerSecond, samplesAtOnce) }
 
 // tellDenied logs that the rules refused a topic or a topic filter.
@@ -21,9 +39,8 @@ func (c *conn) tellDenied(action string, topic []byte) {
 	if !c.server.denials.Allow() {
 		return
 	}
-	const most = 256
 	c.server.log.LogAttrs(c.server.ctx, slog.LevelInfo, "denied by the access rules",
-		slog.String("action", action), slog.String("topic", string(topic[:min(len(topic), most)])),
+		slog.String("action", action), slog.String("topic", clip(string(topic), longestText)),
 		slog.String("user", c.subscriber.Principal().Username), slog.String("client", c.clientID()))
 }
 
@@ -34,6 +51,25 @@ func (c *conn) tellTooFast() {
 	}
 	c.server.log.LogAttrs(c.server.ctx, slog.LevelInfo, "far more is published than the user's rate",
 		slog.String("user", c.subscriber.Principal().Username), slog.String("client", c.clientID()), slog.Any("remote", c.remote))
+}
+
+// tellRejected logs that a CONNECT is refused.
+func (c *conn) tellRejected(err error) {
+	if !c.server.rejections.Allow() {
+		return
+	}
+	c.server.log.LogAttrs(c.server.ctx, slog.LevelInfo, "connection refused",
+		slog.Any("remote", c.remote), slog.String("listener", c.listener.name()), slog.Any("error", err))
+}
+
+// tellFault logs what a client did that its protocol does not allow.
+func (c *conn) tellFault(what string, err error) {
+	if !c.server.faults.Allow() {
+		return
+	}
+	c.server.log.LogAttrs(c.server.ctx, slog.LevelInfo, what,
+		slog.String("client", c.clientID()), slog.Any("remote", c.remote),
+		slog.String("listener", c.listener.name()), slog.String("error", clip(err.Error(), 2*longestText)))
 }
 
 // tellRefused logs that a connection is not taken.

@@ -52,9 +52,10 @@ type Server struct {
 	quotas        quotas
 	denials       *rate.Limiter // what is logged of them
 	refusals      *rate.Limiter // what is logged of connections that are not taken
+	rejections    *rate.Limiter // what is logged of CONNECTs that are refused
+	faults        *rate.Limiter // what is logged of clients that break a protocol
 	draining      atomic.Bool   // no client is taken any more
-	verifications atomic.Int32  // password checks that run or wait
-	verifying     chan struct{} // a place for each password check at a time
+	logins        *logins
 	loops         []*loop
 	groups        []*loopGroup // of all loops
 	turn          int          // the loop that got the last connection; owned by the first loop
@@ -83,7 +84,9 @@ func New(o Options) (*Server, error) {
 		authenticator: auth.NewAuthenticator(auth.Options{}),
 		denials:       newSample(),
 		refusals:      newSample(),
-		verifying:     make(chan struct{}, runtime.GOMAXPROCS(0)),
+		rejections:    newSample(),
+		faults:        newSample(),
+		logins:        newLogins(runtime.GOMAXPROCS(0)),
 		table:         make([]atomic.Pointer[conn], openFiles()),
 		ports:         map[string]*port{},
 	}

@@ -159,7 +159,7 @@ func (c *conn) handshaken(err error) {
 		return
 	}
 	if err != nil {
-		c.server.log.Info("TLS handshake failed", "remote", c.remote, "listener", c.listener.name(), "error", err)
+		c.tellFault("TLS handshake failed", err)
 		c.Flush(c.loop.worker) // the alert
 		c.close()
 		return

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"os"
@@ -228,29 +229,63 @@ func TestStopLetsClientsGo(t *testing.T) {
 func TestCertificatesOfACAThatIsReplacedAreNoLongerValid(t *testing.T) {
 	t.Parallel()
 	b := brokertest.Start(t, users)
-	ask := func(ca *brokertest.CA, mode config.ClientAuth) {
-		t.Helper()
-		file := filepath.Join(b.Dir(), "clients.crt")
-		brokertest.WriteFile(t, file, ca.PEM())
-		b.MustReload(t, func(c *config.Config) {
-			settings := *c.Settings.Listeners[1].TLS
-			settings.ClientAuth, settings.ClientCAFile = mode, file
-			c.Settings.Listeners[1].TLS = &settings
-			c.Access.Users[0].CommonName = "ann's device"
-		})
-	}
-	ask(b.CA, config.ClientAuthOptional)
+	askForCertificates(t, b, b.CA, config.ClientAuthOptional)
 	device := b.DialTLS(t, v5, b.CA.Issue(t, "ann's device").TLS())
 	device.Connect("device")
 	password := b.DialTLS(t, v5)
 	password.Connect("password", brokertest.Login("ann", secret))
 	b.RenewCertificate(t)
-	ask(b.CA, config.ClientAuthOptional)
+	askForCertificates(t, b, b.CA, config.ClientAuthOptional)
 	device.ExpectSilence()
 
-	ask(brokertest.NewCA(t), config.ClientAuthOptional)
+	askForCertificates(t, b, brokertest.NewCA(t), config.ClientAuthOptional)
 	device.ExpectDisconnect(packet.ReasonNotAuthorized)
 	password.ExpectSilence()
-	ask(b.CA, config.ClientAuthRequired)
+	askForCertificates(t, b, b.CA, config.ClientAuthRequired)
 	password.ExpectDisconnect(packet.ReasonNotAuthorized)
+}
+
+// askForCertificates has the listener TLS ask for client certificates of a CA, and
+// a common name be that of ann.
+func askForCertificates(t *testing.T, b *brokertest.Broker, ca *brokertest.CA, mode config.ClientAuth) {
+	t.Helper()
+	file := filepath.Join(b.Dir(), "clients.crt")
+	brokertest.WriteFile(t, file, ca.PEM())
+	b.MustReload(t, func(c *config.Config) {
+		settings := *c.Settings.Listeners[1].TLS
+		settings.ClientAuth, settings.ClientCAFile = mode, file
+		c.Settings.Listeners[1].TLS = &settings
+		c.Access.Users[0].CommonName = "ann's device"
+	})
+}
+
+// TestConnectionsEndWithTheirCertificate, also where the listener has lost its TLS
+// meanwhile. Nobody else is disconnected.
+func TestConnectionsEndWithTheirCertificate(t *testing.T) {
+	t.Parallel()
+	soon := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(4 * time.Second) }
+	for name, change := range map[string]func(*config.Config){
+		"with TLS":    func(*config.Config) {},
+		"without TLS": func(c *config.Config) { c.Settings.Listeners[1].TLS = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := brokertest.Start(t, users)
+			askForCertificates(t, b, b.CA, config.ClientAuthOptional)
+			lasting, password := b.DialTLS(t, v5, own(t, b)...), b.DialTLS(t, v5)
+			lasting.Connect("lasting")
+			password.Connect("password", brokertest.Login("ann", secret))
+			old := b.DialTLS(t, v311, b.CA.Issue(t, "ann's device", soon).TLS())
+			old.Connect("old")
+			c := b.DialTLS(t, v5, b.CA.Issue(t, "ann's device", soon).TLS())
+			c.Connect("c", func(p *packet.Connect) { p.KeepAlive = 600 })
+			b.MustReload(t, change)
+			if d := c.ExpectDisconnect(packet.ReasonNotAuthorized); string(d.Properties.ReasonString) != "the client certificate is no longer valid" {
+				t.Errorf("DISCONNECT says %q", d.Properties.ReasonString)
+			}
+			old.ExpectClosed()
+			lasting.ExpectSilence()
+			password.ExpectSilence()
+		})
+	}
 }

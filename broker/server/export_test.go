@@ -1,6 +1,10 @@
 package server
 
-import "time"
+import (
+	"time"
+
+	"github.com/godwit-mqtt/godwit/broker/auth"
+)
 
 // HurryGroups has the loops of new brokers part and come together all the time.
 func HurryGroups() {
@@ -15,3 +19,6 @@ func (s *Server) Apart() bool { return s.groups[0].apart.Load() }
 
 // SetLongestWait is for before a Server is made.
 func SetLongestWait(d time.Duration) { longestWait = d }
+
+// Access is what is in force of users and rules.
+func (s *Server) Access() *auth.Snapshot { return s.access.Load() }

@@ -66,6 +66,41 @@ func TestBadCertificateKeepsTheOldOne(t *testing.T) {
 	}
 }
 
+// TestAccessInForceIsNotPutInForceAgain while something else of a configuration
+// is at fault, which is tried again and again.
+func TestAccessInForceIsNotPutInForceAgain(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t, users)
+	brokertest.WriteFile(t, filepath.Join(b.Dir(), "tls.crt"), []byte("nonsense"))
+	try := func(change func(*config.Config)) (other bool) {
+		t.Helper()
+		before := b.Access()
+		if b.Reload(change) == nil {
+			t.Fatal("the reload succeeds")
+		}
+		return b.Access() != before
+	}
+	for _, tc := range []struct {
+		name   string
+		change func(*config.Config)
+		want   bool
+	}{
+		{"nothing changes", func(*config.Config) {}, false},
+		{"a limit of the protocol", mqtt(func(m *config.MQTT) { m.MaxPacketSize = 1 << 10 }), false},
+		{"a rule", rules(allow("a")), true},
+		{"the same rule", rules(allow("a")), false},
+		{"another rule", rules(allow("b")), true},
+		{"the rule is gone", func(*config.Config) {}, true},
+		{"a limit of a user", func(c *config.Config) { c.Access.Users[0].Limits.MaxConnections = 1 }, true},
+		{"anonymous clients", func(c *config.Config) { c.Settings.Anonymous = true }, true},
+		{"what is not ruled", func(c *config.Config) { c.Settings.DefaultEffect = config.Allow }, true},
+	} {
+		if got := try(tc.change); got != tc.want {
+			t.Errorf("%s: access is put in force: %v, want %v", tc.name, got, tc.want)
+		}
+	}
+}
+
 func TestClientCertificates(t *testing.T) {
 	t.Parallel()
 	others := brokertest.NewCA(t)

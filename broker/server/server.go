@@ -65,7 +65,10 @@ type Server struct {
 
 	table []atomic.Pointer[conn] // by file descriptor
 
-	mu    sync.Mutex // serialises Apply and the closing of ports
+	applying sync.Mutex     // serialises Apply; comes before mu
+	enforced *config.Config // whose users and rules are in force; guarded by applying
+
+	mu    sync.Mutex // guards what is in force of listeners
 	ports map[string]*port
 	byFD  atomic.Pointer[map[int]*port]
 }
@@ -92,6 +95,7 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("compile access rules: %w", err)
 	}
 	s.access.Store(access)
+	s.enforced = o.Config
 	s.setConfig(o.Config)
 	s.router = router.New(o.Store, o.Metrics, access, s.routerLimits())
 	if err := s.router.Load(s.started); err != nil {

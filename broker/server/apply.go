@@ -18,7 +18,8 @@ import (
 // their files now. When it returns, new decisions are made by c; connections that
 // c no longer admits are being ended. On an error everything stays as it was,
 // but for who may do what: that a certificate cannot be loaded, or a port cannot
-// be opened, is no reason to let anybody do what c forbids.
+// be opened, is no reason to let anybody do what c forbids. That is also all that
+// takes force while Serve disconnects the clients that are left.
 func (s *Server) Apply(c *config.Config) error {
 	s.applying.Lock()
 	defer s.applying.Unlock()
@@ -28,12 +29,15 @@ func (s *Server) Apply(c *config.Config) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ports == nil {
+	if s.ended {
 		return ErrClosed
 	}
 	if access != nil {
 		s.applyAccess(access)
 		s.enforced = c
+	}
+	if s.ports == nil {
+		return nil
 	}
 	if err := s.applyListeners(c.Settings.Listeners); err != nil {
 		return err
@@ -185,6 +189,13 @@ func (s *Server) closePorts() {
 	}
 	s.ports = nil
 	s.byFD.Store(&map[int]*port{})
+}
+
+// end has Apply come too late from now on.
+func (s *Server) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
 }
 
 // ListenerStatus is what is told of one listener.

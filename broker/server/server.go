@@ -68,8 +68,9 @@ type Server struct {
 	applying sync.Mutex     // serialises Apply; comes before mu
 	enforced *config.Config // whose users and rules are in force; guarded by applying
 
-	mu    sync.Mutex // guards what is in force of listeners
-	ports map[string]*port
+	mu    sync.Mutex       // guards what follows, to ended, and is held while it is applied
+	ports map[string]*port // nil once they are closed for good
+	ended bool             // nothing is applied any more
 	byFD  atomic.Pointer[map[int]*port]
 }
 
@@ -184,6 +185,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	s.draining.Store(true)
 	s.closePorts()
 	s.drain()
+	s.end()
 	stopTicking()
 	clock.Wait()
 	for _, g := range s.groups {

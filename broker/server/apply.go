@@ -68,8 +68,8 @@ func sameAccess(a, b *config.Config) bool {
 
 // applyAccess puts users and rules in force.
 func (s *Server) applyAccess(access *auth.Snapshot) {
-	s.access.Store(access)
 	s.quotas.review(access)
+	s.access.Store(access)
 	s.router.SetAccess(access)
 }
 

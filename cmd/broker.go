@@ -119,8 +119,8 @@ func explainTaken(err error, where string) error {
 	return err
 }
 
-// run serves until ctx ends, drains, and returns. The admin endpoint answers
-// until the last client is gone.
+// run serves until ctx ends, drains, and returns. Until the last client is gone
+// the admin endpoint answers, and a right that is taken away is gone.
 func (b *brokerProcess) run(ctx context.Context) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
@@ -133,15 +133,18 @@ func (b *brokerProcess) run(ctx context.Context) error {
 		adminEnded <- admin.Serve(adminCtx, b.admin, admin.Handler(b, b.registry), b.log)
 		end() // without probes nobody knows that the broker lives
 	}()
+	watchCtx, endWatch := context.WithCancel(context.WithoutCancel(ctx))
+	defer endWatch()
 	watchEnded := make(chan struct{})
 	go func() {
 		defer close(watchEnded)
-		b.watcher.Run(ctx, b.server.Apply)
+		b.watcher.Run(watchCtx, b.server.Apply)
 	}()
 
 	b.log.Info("serving", "broker", b.watcher.Current().Settings.Name, "revision", b.watcher.Current().Revision,
 		"admin", b.admin.Addr().String(), "version", programVersion())
 	err := b.server.Serve(ctx)
+	endWatch()
 	<-watchEnded
 	endAdmin()
 	return errors.Join(err, <-adminEnded)

@@ -43,13 +43,17 @@ func (ca *CA) PEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw})
 }
 
-// Issue signs a certificate for a server or a client.
-func (ca *CA) Issue(t testing.TB, commonName string) *Certificate {
+// Issue signs a certificate for a server or a client, good for an hour unless a
+// change says otherwise.
+func (ca *CA) Issue(t testing.TB, commonName string, changes ...func(*x509.Certificate)) *Certificate {
 	t.Helper()
 	template := certificate(commonName)
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	template.DNSNames = []string{"localhost"}
 	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+	for _, change := range changes {
+		change(template)
+	}
 	key := newKey(t)
 	return &Certificate{leaf: sign(t, template, ca.cert, key, ca.key), key: key}
 }

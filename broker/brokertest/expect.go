@@ -98,15 +98,17 @@ func (c *Client) ExpectClosed() {
 }
 
 // ExpectDisconnect waits for the broker to end the connection, which it explains
-// to a client that speaks MQTT 5.
-func (c *Client) ExpectDisconnect(reason packet.ReasonCode) {
+// to a client that speaks MQTT 5: with the DISCONNECT that is returned, else nil.
+func (c *Client) ExpectDisconnect(reason packet.ReasonCode) *packet.Disconnect {
 	c.t.Helper()
+	var p *packet.Disconnect
 	if c.Version == packet.V5 {
-		if p := Expect[*packet.Disconnect](c); p.Reason != reason {
+		if p = Expect[*packet.Disconnect](c); p.Reason != reason {
 			c.t.Fatalf("got DISCONNECT with %#x (%s), want %#x (%v)", byte(p.Reason), p.Properties.ReasonString, byte(reason), reason)
 		}
 	}
 	c.ExpectClosed()
+	return p
 }
 
 // ExpectRefused waits for a CONNACK with a reason, and for the end of the

@@ -35,7 +35,7 @@ func Parse(settings []byte, access Files) (*Config, error) {
 
 // Load is Parse of the files in settingsDir and accessDir.
 func Load(settingsDir, accessDir string) (*Config, error) {
-	settings, access, err := readFiles(settingsDir, accessDir)
+	settings, access, err := readFiles(settingsDir, accessDir, Files.Shards)
 	if err != nil {
 		return nil, err
 	}
@@ -60,21 +60,24 @@ func (s *Settings) Files() []string {
 	return slices.Compact(files)
 }
 
-func readFiles(settingsDir, accessDir string) (settings []byte, access Files, err error) {
+// readFiles reads all that Parse needs. shards tells those of AccessFile.
+func readFiles(settingsDir, accessDir string, shards func(Files) []string) (settings []byte, access Files, err error) {
 	settings, serr := readFile(filepath.Join(settingsDir, SettingsFile))
-	access, aerr := ReadAccess(accessDir)
+	access, aerr := readAccess(accessDir, shards)
 	return settings, access, errors.Join(serr, aerr)
 }
 
 // ReadAccess reads AccessFile of a directory and the shards that it names. One that is not there
 // is left out, for Parse to tell of.
-func ReadAccess(dir string) (Files, error) {
+func ReadAccess(dir string) (Files, error) { return readAccess(dir, Files.Shards) }
+
+func readAccess(dir string, shards func(Files) []string) (Files, error) {
 	content, err := readFile(filepath.Join(dir, AccessFile))
 	if err != nil {
 		return nil, err
 	}
 	files := Files{AccessFile: content}
-	for _, name := range files.Shards() {
+	for _, name := range shards(files) {
 		content, err := readFile(filepath.Join(dir, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

@@ -62,11 +62,16 @@ var shardNames = regexp.MustCompile(`^access-([0-9]|1[0-5])-[0-9a-f]{32}\.json$`
 // Shards returns the names of the shards, in their order; none where AccessFile
 // is all there is, or cannot be read.
 func (f Files) Shards() []string {
-	var i index
-	if json.Unmarshal(f[AccessFile], &i) != nil || i.validate() != nil {
+	var names struct {
+		Shards []string `json:"shards"`
+	}
+	if json.Unmarshal(f[AccessFile], &names) != nil {
 		return nil
 	}
-	return i.Shards
+	if i := (index{Shards: names.Shards}); i.validate() != nil {
+		return nil
+	}
+	return names.Shards
 }
 
 func (i *index) validate() error {

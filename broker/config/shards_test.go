@@ -224,6 +224,20 @@ func TestWatcherWaitsForAllShards(t *testing.T) {
 	}
 }
 
+// TestWatcherSeesAShardThatIsSpoilt, although AccessFile is the same as before.
+func TestWatcherSeesAShardThatIsSpoilt(t *testing.T) {
+	access := mustEncode(t, fleet(10), 2)
+	f := newFixture(t, texts(access))
+	f.watcher.settling = 0
+	spoilt := texts(access)
+	spoilt[access.Shards()[1]] += " "
+	f.access.replace(spoilt)
+	f.watcher.check(f.sink.apply)
+	if f.users() != 10 || !errors.Is(f.watcher.Err(), ErrIncomplete) {
+		t.Errorf("%d users; %v", f.users(), f.watcher.Err())
+	}
+}
+
 func TestWatcherTellsOfShardsThatStayApart(t *testing.T) {
 	before, after := mustEncode(t, fleet(10), 2), mustEncode(t, fleet(20), 2)
 	f := newFixture(t, texts(before))

@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"log/slog"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,7 +34,8 @@ const (
 //
 // Events only make it look sooner: it always reads everything, so that a swapped
 // symlink, a replaced file and one that was written in place are all the same to
-// it. Settings and access may be of different moments while a change is under
+// it, and parses the files where their bytes are others than those it has parsed
+// last. Settings and access may be of different moments while a change is under
 // way: each pair that is valid by itself is applied. Shards of different moments
 // are not: the last good configuration stays in force until they belong together.
 type Watcher struct {
@@ -40,8 +43,12 @@ type Watcher struct {
 	log                    *slog.Logger
 	settling               time.Duration
 
-	// Of Run alone: what is in force, and since when the shards do not belong
+	// Of Run alone: what was parsed last, the names in AccessFile, what is in
+	// force, zero where that is not known, and since when the shards do not belong
 	// together; zero where they do.
+	parsed     parsed
+	index      fingerprint
+	shards     []string
 	inForce    fingerprint
 	incomplete time.Time
 
@@ -50,8 +57,15 @@ type Watcher struct {
 	err     error
 }
 
-// fingerprint stands for all bytes that a configuration is made of.
+// fingerprint stands for all bytes that something was made of.
 type fingerprint [sha256.Size]byte
+
+// parsed is what Parse has made of files.
+type parsed struct {
+	of     fingerprint
+	config *Config
+	err    error
+}
 
 // NewWatcher loads the configuration that stands on disk now, for Current. Run
 // finds every change since.
@@ -81,8 +95,10 @@ func (w *Watcher) Err() error {
 
 // Run calls apply, from this goroutine, with each new valid configuration, and
 // with the same one where only the content of a certificate file has changed: a
-// certificate is to be read again on every call. An error of apply leaves the
-// former configuration in force, and is tried again. Run returns when ctx ends.
+// certificate is to be read again on every call. After an error of apply it is
+// called again with the same one, until it succeeds or the files have changed:
+// then with what they hold, for a part of the refused one may be in force. Run
+// returns when ctx ends.
 func (w *Watcher) Run(ctx context.Context, apply func(*Config) error) {
 	events, interval := w.open()
 	if events != nil {
@@ -174,7 +190,9 @@ func (w *Watcher) directories() map[string]bool {
 func (w *Watcher) check(apply func(*Config) error) {
 	c, sum, err := w.load()
 	if err == nil && sum != w.inForce {
-		err = apply(c)
+		if err = apply(c); err != nil {
+			w.inForce = fingerprint{}
+		}
 	}
 	switch {
 	case w.isSettling(err):
@@ -224,9 +242,9 @@ func (w *Watcher) fail(err error) {
 // load reads the files and the certificates that they point to. A certificate
 // that cannot be read is for the receiver of the configuration to report.
 func (w *Watcher) load() (*Config, fingerprint, error) {
-	c, err := Load(w.settingsDir, w.accessDir)
+	c, err := w.parse()
 	if errors.Is(err, ErrIncomplete) {
-		c, err = Load(w.settingsDir, w.accessDir) // the directory was swapped between two reads
+		c, err = w.parse() // the directory was swapped between two reads
 	}
 	if err != nil {
 		return nil, fingerprint{}, err
@@ -242,4 +260,37 @@ func (w *Watcher) load() (*Config, fingerprint, error) {
 		h.Write(sum[:])
 	}
 	return c, fingerprint(h.Sum(nil)), nil
+}
+
+// parse is Load, which does not parse again what it has parsed last.
+func (w *Watcher) parse() (*Config, error) {
+	settings, access, err := readFiles(w.settingsDir, w.accessDir, w.shardsOf)
+	if err != nil {
+		return nil, err
+	}
+	if sum := fingerprintOf(settings, access); sum != w.parsed.of {
+		c, err := Parse(settings, access)
+		w.parsed = parsed{of: sum, config: c, err: err}
+	}
+	return w.parsed.config, w.parsed.err
+}
+
+// shardsOf is Files.Shards, which does not parse AccessFile again either.
+func (w *Watcher) shardsOf(access Files) []string {
+	if sum := fingerprint(sha256.Sum256(access[AccessFile])); sum != w.index {
+		w.index, w.shards = sum, access.Shards()
+	}
+	return w.shards
+}
+
+func fingerprintOf(settings []byte, access Files) fingerprint {
+	h := sha256.New()
+	sum := sha256.Sum256(settings)
+	h.Write(sum[:])
+	for _, name := range slices.Sorted(maps.Keys(access)) {
+		sum := sha256.Sum256(access[name])
+		h.Write([]byte(name))
+		h.Write(sum[:])
+	}
+	return fingerprint(h.Sum(nil))
 }

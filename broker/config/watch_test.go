@@ -79,6 +79,7 @@ func (m *mount) must(err error) {
 // sink receives configurations in place of a server.
 type sink struct {
 	mu      sync.Mutex
+	tried   []*Config
 	applied []*Config
 	refuse  error
 }
@@ -86,6 +87,7 @@ type sink struct {
 func (s *sink) apply(c *Config) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.tried = append(s.tried, c)
 	if s.refuse != nil {
 		return s.refuse
 	}
@@ -289,6 +291,66 @@ func TestWatcherTriesARefusedConfigurationAgain(t *testing.T) {
 	f.eventually("applied without another change", func() bool {
 		return f.watcher.Current().Access.Users[0].Username == "v" && f.watcher.Err() == nil
 	})
+}
+
+// TestWatcherAppliesTheFormerConfigurationAfterARefusedOne, which may be in force
+// in part.
+func TestWatcherAppliesTheFormerConfigurationAfterARefusedOne(t *testing.T) {
+	f := newFixture(t, map[string]string{AccessFile: accessWith("u")})
+	f.sink.setRefuse(errors.New("bad certificate"))
+	f.access.swap(map[string]string{AccessFile: accessWith("v")})
+	f.watcher.check(f.sink.apply)
+	f.sink.setRefuse(nil)
+	f.access.swap(map[string]string{AccessFile: accessWith("u")})
+	f.watcher.check(f.sink.apply)
+	if f.sink.count() != 1 || f.sink.applied[0].Access.Users[0].Username != "u" || f.watcher.Err() != nil {
+		t.Errorf("applied %d times; %v", f.sink.count(), f.watcher.Err())
+	}
+	f.watcher.check(f.sink.apply)
+	if f.sink.count() != 1 {
+		t.Error("what is in force is applied again")
+	}
+}
+
+// TestWatcherParsesWhatHasChanged, and nothing else: a configuration, or an error,
+// that comes of the same bytes is the same one.
+func TestWatcherParsesWhatHasChanged(t *testing.T) {
+	for name, access := range map[string]Files{
+		"one file": alone(accessWith("u")),
+		"shards":   mustEncode(t, fleet(10), 2),
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, texts(access))
+			first := f.watcher.Current()
+			f.watcher.check(f.sink.apply)
+			if f.watcher.Current() != first {
+				t.Error("parsed again, and nothing has changed")
+			}
+			f.cert.swap(map[string]string{"tls.crt": "c2", "tls.key": "k2"})
+			f.watcher.check(f.sink.apply)
+			if f.sink.count() != 1 || f.sink.applied[0] != first {
+				t.Errorf("parsed again for a certificate, or not applied: %d times", f.sink.count())
+			}
+		})
+	}
+}
+
+func TestWatcherParsesWhatIsRefusedOnce(t *testing.T) {
+	f := newFixture(t, map[string]string{AccessFile: accessWith("u")})
+	f.sink.setRefuse(errors.New("address in use"))
+	f.access.swap(map[string]string{AccessFile: accessWith("v")})
+	f.watcher.check(f.sink.apply)
+	f.watcher.check(f.sink.apply)
+	if n := len(f.sink.tried); n != 2 || f.sink.tried[0] != f.sink.tried[1] {
+		t.Errorf("tried %d times, or parsed in between", n)
+	}
+	f.access.swap(map[string]string{AccessFile: "{"})
+	f.watcher.check(f.sink.apply)
+	told := f.watcher.Err()
+	f.watcher.check(f.sink.apply)
+	if !errors.Is(f.watcher.Err(), told) {
+		t.Error("a bad file is parsed again")
+	}
 }
 
 func TestWatcherSeesAReplacedDirectory(t *testing.T) {

@@ -29,16 +29,16 @@ type TLS struct {
 func (t *TLS) AsksLike(old *TLS) bool { return old != nil && t.clients == old.clients }
 
 // Admits judges the certificates that a client has shown, its own first, as a
-// handshake at now would.
-func (t *TLS) Admits(shown []*x509.Certificate, now time.Time) error {
+// handshake at now would, and returns until when that is good: GoodUntil.
+func (t *TLS) Admits(shown []*x509.Certificate, now time.Time) (until time.Time, err error) {
 	if len(shown) == 0 {
 		if t.Config.ClientAuth == tls.RequireAndVerifyClientCert {
-			return errors.New("the listener requires a client certificate")
+			return until, errors.New("the listener requires a client certificate")
 		}
-		return nil
+		return until, nil
 	}
 	if t.Config.ClientCAs == nil {
-		return errors.New("the listener knows no client certificates any more")
+		return until, errors.New("the listener knows no client certificates any more")
 	}
 	options := x509.VerifyOptions{
 		Roots: t.Config.ClientCAs, Intermediates: x509.NewCertPool(), CurrentTime: now,
@@ -47,8 +47,26 @@ func (t *TLS) Admits(shown []*x509.Certificate, now time.Time) error {
 	for _, c := range shown[1:] {
 		options.Intermediates.AddCert(c)
 	}
-	_, err := shown[0].Verify(options)
-	return err
+	chains, err := shown[0].Verify(options)
+	return GoodUntil(chains), err
+}
+
+// GoodUntil returns the end of the last of the chains that verify a client's
+// certificate. A chain ends with the first of its certificates. It is zero for a
+// client that showed none, which nothing ends for.
+func GoodUntil(chains [][]*x509.Certificate) (until time.Time) {
+	for _, chain := range chains {
+		end := chain[0].NotAfter
+		for _, c := range chain[1:] {
+			if c.NotAfter.Before(end) {
+				end = c.NotAfter
+			}
+		}
+		if end.After(until) {
+			until = end
+		}
+	}
+	return until
 }
 
 // LoadTLS reads the files of c. Where they hold what they held for old, which

@@ -2,9 +2,11 @@ package listener_test
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/godwit-mqtt/godwit/broker/brokertest"
 	"github.com/godwit-mqtt/godwit/broker/config"
@@ -93,6 +95,31 @@ func TestLoadTLSRefuses(t *testing.T) {
 			spoil(t, c)
 			if _, err := listener.LoadTLS(c, nil); err == nil {
 				t.Error("it is loaded")
+			}
+		})
+	}
+}
+
+func TestGoodUntil(t *testing.T) {
+	noon := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	chain := func(hours ...int) (c []*x509.Certificate) {
+		for _, h := range hours {
+			c = append(c, &x509.Certificate{NotAfter: noon.Add(time.Duration(h) * time.Hour)})
+		}
+		return c
+	}
+	for name, tc := range map[string]struct {
+		chains [][]*x509.Certificate
+		want   time.Time
+	}{
+		"no certificate":                    {nil, time.Time{}},
+		"the end of the client's":           {[][]*x509.Certificate{chain(1, 2, 3)}, noon.Add(time.Hour)},
+		"the end of one that it depends on": {[][]*x509.Certificate{chain(3, 1, 2)}, noon.Add(time.Hour)},
+		"the chain that lasts the longest":  {[][]*x509.Certificate{chain(5, 1), chain(5, 4), chain(5, 2)}, noon.Add(4 * time.Hour)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := listener.GoodUntil(tc.chains); !got.Equal(tc.want) {
+				t.Errorf("good until %v, want %v", got, tc.want)
 			}
 		})
 	}

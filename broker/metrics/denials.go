@@ -27,11 +27,18 @@ const (
 	maxDeniedTopic   = 256 // bytes
 	maxDeniedUser    = 128 // bytes
 	maxDenials       = 64
-	maxDenialsOfUser = 8  // so that one client does not hide the others
 	denialsPerSecond = 10 // that are new
 )
 
-// maxUserLabels bounds the users that have a time series of their own.
+// Bounds of what is kept of the denials of one user, so that it does not hide the
+// others.
+const (
+	maxDenialsOfUser       = 8
+	denialsOfUserPerSecond = 1 // that are new
+)
+
+// maxUserLabels bounds the users that have a time series, and a share of what is
+// kept, of their own. The others share one.
 const maxUserLabels = 1000
 
 // otherUsers is the label of those that have none.
@@ -42,7 +49,18 @@ type denials struct {
 	mu     sync.Mutex
 	recent map[denialKey]*Denial
 	fresh  *rate.Limiter
-	users  map[string]bool // that have a time series
+	users  map[string]*deniedUser // that have a time series
+	others *deniedUser
+}
+
+// deniedUser stands for a user, or for those beyond maxUserLabels.
+type deniedUser struct {
+	label string
+	fresh *rate.Limiter
+}
+
+func newDeniedUser(label string) *deniedUser {
+	return &deniedUser{label, rate.NewLimiter(denialsOfUserPerSecond, maxDenialsOfUser)}
 }
 
 type denialKey struct{ user, action, topic string }
@@ -51,7 +69,8 @@ func newDenials() denials {
 	return denials{
 		recent: map[denialKey]*Denial{},
 		fresh:  rate.NewLimiter(denialsPerSecond, maxDenials),
-		users:  map[string]bool{},
+		users:  map[string]*deniedUser{},
+		others: newDeniedUser(otherUsers),
 	}
 }
 
@@ -62,28 +81,34 @@ func (m *Metrics) Denied(now time.Time, user, action, topic string) {
 	d := &m.denials
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	m.denied.WithLabelValues(d.label(user), action).Inc()
-	d.note(now, denialKey{user, action, clip(topic, maxDeniedTopic)})
+	u := d.user(user)
+	m.denied.WithLabelValues(u.label, action).Inc()
+	d.note(now, u, denialKey{user, action, clip(topic, maxDeniedTopic)})
 }
 
-// label returns the label of a user.
-func (d *denials) label(user string) string {
-	if !d.users[user] {
-		if len(d.users) >= maxUserLabels {
-			return otherUsers
-		}
-		d.users[strings.Clone(user)] = true
+// user returns what stands for a user.
+func (d *denials) user(name string) *deniedUser {
+	u := d.users[name]
+	switch {
+	case u != nil:
+		return u
+	case len(d.users) >= maxUserLabels:
+		return d.others
 	}
-	return user
+	u = newDeniedUser(strings.Clone(name))
+	d.users[u.label] = u
+	return u
 }
 
-func (d *denials) note(now time.Time, key denialKey) {
+// note keeps a denial of u, if it is known or there is room for a new one: first
+// in the user's share, which it cannot go beyond at the expense of others.
+func (d *denials) note(now time.Time, u *deniedUser, key denialKey) {
 	if known := d.recent[key]; known != nil {
 		known.Count++
 		known.Last = now
 		return
 	}
-	if !d.fresh.AllowN(now, 1) {
+	if !u.fresh.AllowN(now, 1) || !d.fresh.AllowN(now, 1) {
 		return
 	}
 	d.makeRoom(key.user)

@@ -68,6 +68,24 @@ func TestNewDenialsAreTakenAtABoundedRate(t *testing.T) {
 	}
 }
 
+func TestOneUserDoesNotHideTheDenialsOfOthers(t *testing.T) {
+	m := New()
+	for i := range 100 * maxDenials {
+		now := noon.Add(time.Duration(i) * time.Millisecond)
+		m.Denied(now, "loud", "publish", fmt.Sprint("t/", i))
+		if i == 50*maxDenials {
+			m.Denied(now, "quiet", "publish", "t")
+		}
+	}
+	seen := map[string]int{}
+	for _, d := range m.Denials() {
+		seen[d.User]++
+	}
+	if seen["quiet"] != 1 || seen["loud"] != maxDenialsOfUser {
+		t.Errorf("denials kept by user: %v", seen)
+	}
+}
+
 func TestDeniedNamesAreCut(t *testing.T) {
 	m := New()
 	m.Denied(noon, strings.Repeat("u", 4000), "publish", strings.Repeat("é", 4000))

@@ -2,8 +2,12 @@ package server_test
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/godwit-mqtt/godwit/broker/brokertest"
 	"github.com/godwit-mqtt/godwit/broker/config"
@@ -141,23 +145,37 @@ func TestDeniedWill(t *testing.T) {
 
 func TestReloadOfRules(t *testing.T) {
 	t.Parallel()
-	b := brokertest.Start(t, users, rules(allow("a/#", "b/#")))
+	// What ann may do. bob may publish everything.
+	grant := func(topics ...string) func(*config.Config) {
+		return func(c *config.Config) {
+			c.Access.Policies = []config.Policy{
+				{Source: "test/ann", Users: []string{"ann"}, Rules: []config.Rule{allow(topics...)}},
+				{Source: "test/bob", Users: []string{"bob"}, Rules: []config.Rule{allow("#")}},
+			}
+		}
+	}
+	b := brokertest.Start(t, users, grant("a/#", "b/#"))
 	c, other := b.Connect(t, v5, "c", ann), b.Connect(t, v5, "bob-1", brokertest.Login("bob", secret))
 	c.Subscribe("a/#", qos2)
 	c.Subscribe("b/#", qos1)
-	c.Publish("a/1", "both know the topic", qos0)
-	c.ExpectPublish("a/1", "both know the topic")
+	for _, publisher := range []*brokertest.Client{c, other} {
+		publisher.Publish("a/1", "both know the topic", qos0)
+		c.ExpectPublish("a/1", "both know the topic")
+	}
 
-	b.MustReload(t, rules(allow("b/#")))
+	b.MustReload(t, grant("b/#"))
 	c.Send(brokertest.NewPublish("a/1", "m", atQoS(qos1, 7)))
 	c.Expect(ackReason(packet.TypePuback, 7, packet.ReasonNotAuthorized))
 	c.Send(withID(8, 0, "a/+"))
 	c.Expect(&packet.Suback{ID: 8, Reasons: []packet.ReasonCode{packet.ReasonNotAuthorized}})
+	for _, q := range []packet.QoS{qos0, qos1, qos2} {
+		other.Publish("a/1", "withheld", q)
+	}
 	other.Publish("b/1", "m", qos1)
 	c.Acknowledge(c.ExpectPublish("b/1", "m"))
 
 	// The subscription that was suspended delivers again.
-	b.MustReload(t, rules(allow("a/#", "b/#")))
+	b.MustReload(t, grant("a/#", "b/#"))
 	other.Publish("a/1", "back", qos2)
 	if p := c.ExpectPublish("a/1", "back"); p.QoS != qos2 {
 		t.Errorf("QoS %d", p.QoS)
@@ -207,6 +225,156 @@ func TestReloadOfUsers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRevokedClientsAreToldWhy, unless they do not want to be told
+// [MQTT-3.1.2-29].
+func TestRevokedClientsAreToldWhy(t *testing.T) {
+	t.Parallel()
+	noProblemInfo := func(p *packet.Connect) { p.Properties.Set(packet.PropRequestProblemInfo) }
+	for name, change := range map[string]func(*config.Config){
+		"a user that is removed":         func(c *config.Config) { c.Access.Users = c.Access.Users[1:] },
+		"a password that is replaced":    func(c *config.Config) { c.Access.Users[0].PasswordHashes = nil },
+		"a client ID that is not listed": func(c *config.Config) { c.Access.Users[0].ClientIDs = []string{"x"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := brokertest.Start(t, users)
+			told, content := b.Connect(t, v5, "told", ann), b.Connect(t, v5, "content", ann, noProblemInfo)
+			b.MustReload(t, change)
+			if d := told.ExpectDisconnect(packet.ReasonNotAuthorized); string(d.Properties.ReasonString) != "the user or the credential is no longer valid" {
+				t.Errorf("DISCONNECT says %q", d.Properties.ReasonString)
+			}
+			if d := content.ExpectDisconnect(packet.ReasonNotAuthorized); d.Properties.Has(packet.PropReasonString) {
+				t.Errorf("DISCONNECT says %q to a client that wants no reason strings", d.Properties.ReasonString)
+			}
+		})
+	}
+}
+
+// rights are what a client may do, and what it may not.
+type rights struct {
+	taken, dropped   []string // topics
+	granted, refused []string // topic filters
+}
+
+// expect has c, which speaks MQTT 5, try all of them.
+func (r rights) expect(t *testing.T, c *brokertest.Client) {
+	t.Helper()
+	for _, topics := range [][]string{r.taken, r.dropped} {
+		for _, topic := range topics {
+			c.Send(brokertest.NewPublish(topic, "m", atQoS(qos1, c.NextID())))
+		}
+	}
+	for i, topic := range slices.Concat(r.taken, r.dropped) {
+		if taken := !brokertest.Expect[*packet.Ack](c).Reason.IsError(); taken != (i < len(r.taken)) {
+			t.Errorf("a message on %q is taken: %v", topic, taken)
+		}
+	}
+	for i, filter := range slices.Concat(r.granted, r.refused) {
+		c.Send(withID(c.NextID(), 0, filter))
+		if granted := !brokertest.Expect[*packet.Suback](c).Reasons[0].IsError(); granted != (i < len(r.granted)) {
+			t.Errorf("a subscription to %q is granted: %v", filter, granted)
+		}
+	}
+	c.Disconnect()
+}
+
+// TestIdentitiesThatAreNoLevel: what holds '/', '+' or '#' matches no rule with a
+// placeholder, be it one that allows or one that denies.
+func TestIdentitiesThatAreNoLevel(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t, users, rules(
+		allow("own/%c", "own/%c/#", "%c/own", "all/#"), deny(config.ActionAll, "all/%c", "all/%c/#"),
+	))
+	for id, r := range map[string]rights{
+		"plain": {
+			taken: []string{"own/plain", "own/plain/a", "plain/own", "all/b"}, dropped: []string{"own/b", "all/plain", "all/plain/a"},
+			granted: []string{"own/plain", "own/plain/#", "own/plain/+", "plain/own", "all/#", "all/b"},
+			refused: []string{"own/+", "own/#", "own/+/#", "+/own", "all/plain", "all/plain/#"},
+		},
+		"a/b": {
+			taken: []string{"all/a/b", "all/a"}, dropped: []string{"own/a/b", "own/a", "own/b", "a/b/own"},
+			granted: []string{"all/a/b", "all/a/b/#"}, refused: []string{"own/a/b", "own/a/b/#", "own/a/#", "a/b/own"},
+		},
+		"+": {
+			taken: []string{"all/a", "all/a/b"}, dropped: []string{"own/a", "own/a/b", "a/own"},
+			granted: []string{"all/+", "all/+/#"}, refused: []string{"own/+", "own/+/#", "own/a", "+/own"},
+		},
+		"#": {
+			taken: []string{"all/a", "all/a/b"}, dropped: []string{"own/a", "own/a/b", "a/own"},
+			granted: []string{"all/#", "all/+"}, refused: []string{"own/#", "own/+", "own/a/#", "#"},
+		},
+	} {
+		t.Run(id, func(t *testing.T) { r.expect(t, b.Connect(t, v5, id, ann)) })
+	}
+}
+
+func TestWhatRulesCover(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		rules []config.Rule
+		rights
+	}{
+		"# and topics that begin with $": {[]config.Rule{allow("#")}, rights{
+			taken: []string{"a", "a/$b"}, dropped: []string{"$other/a", "$other"},
+			granted: []string{"#", "+/#"}, refused: []string{"$other/#", "$other", "$SYS/#", "$share/g/$other/#"},
+		}},
+		"a leading + and topics that begin with $": {[]config.Rule{allow("+/a", "+/b/#")}, rights{
+			taken: []string{"a/a", "a/b"}, dropped: []string{"$other/a", "$other/b/c"},
+			granted: []string{"+/a", "a/b/#"}, refused: []string{"$other/a", "$other/b/#", "$SYS/a"},
+		}},
+		"a rule that names them": {[]config.Rule{allow("$other/#", "$SYS/a"), deny(config.ActionAll, "#", "+/a")}, rights{
+			taken: []string{"$other/a"}, dropped: []string{"other/a", "$SYS/a"},
+			granted: []string{"$other/#", "$other/a", "$SYS/a"}, refused: []string{"#", "$SYS/#"},
+		}},
+		"two rules that cover a filter together": {[]config.Rule{allow("t"), allow("t/+/#")}, rights{
+			taken: []string{"t", "t/a", "t/a/b"}, granted: []string{"t", "t/+/#", "t/a"}, refused: []string{"t/#"},
+		}},
+		"two topics of a rule that do": {[]config.Rule{allow("t", "t/+/#")}, rights{
+			granted: []string{"t", "t/+/#"}, refused: []string{"t/#", "$share/g/t/#"},
+		}},
+		"one rule that does, beside others": {[]config.Rule{allow("t"), allow("t/#")}, rights{granted: []string{"t/#"}}},
+		"a group and its filter": {[]config.Rule{allow("$share/w/jobs/#")}, rights{
+			dropped: []string{"jobs/a"},
+			granted: []string{"$share/w/jobs/#", "$share/w/jobs/a"},
+			refused: []string{"jobs/#", "jobs/a", "$share/x/jobs/#", "$share/w/#", "$share/w/other"},
+		}},
+		"a filter and every group": {[]config.Rule{allow("jobs/#")}, rights{
+			taken: []string{"jobs/a"}, granted: []string{"jobs/#", "$share/w/jobs/#", "$share/x/jobs/a"}, refused: []string{"$share/w/#"},
+		}},
+		"a group that is denied": {[]config.Rule{allow("jobs/#"), deny(config.ActionAll, "$share/w/jobs/#")}, rights{
+			taken: []string{"jobs/a"}, granted: []string{"jobs/#", "$share/x/jobs/#"}, refused: []string{"$share/w/jobs/#", "$share/w/jobs/a"},
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tc.expect(t, brokertest.Start(t, users, rules(tc.rules...)).Connect(t, v5, "c", ann))
+		})
+	}
+}
+
+// TestMessagesOfAGroupAreWithheld by a Deny rule that names the group, from
+// nobody else.
+func TestMessagesOfAGroupAreWithheld(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, v packet.Version) {
+		b := brokertest.Start(t, users, rules(allow("jobs/#"), deny(config.ActionSubscribe, "$share/w/jobs/secret")))
+		member, other, plain := b.Connect(t, v, "member", ann), b.Connect(t, v, "other", ann), b.Connect(t, v, "plain", ann)
+		member.Subscribe("$share/w/jobs/#", qos1)
+		other.Subscribe("$share/x/jobs/#", qos1)
+		plain.Subscribe("jobs/#", qos1)
+		pub := b.Connect(t, v, "pub", ann)
+		for _, topic := range []string{"jobs/secret", "jobs/open"} {
+			pub.Publish(topic, "m", qos1)
+		}
+		for _, c := range []*brokertest.Client{other, plain} {
+			c.ExpectPublish("jobs/secret", "m")
+			c.ExpectPublish("jobs/open", "m")
+		}
+		member.ExpectPublish("jobs/open", "m")
+		member.ExpectSilence()
+	})
 }
 
 func TestConnectionsOfAUserAreBounded(t *testing.T) {
@@ -266,4 +434,71 @@ func TestDenialsAreTold(t *testing.T) {
 			t.Errorf("the log does not say %q", want)
 		}
 	}
+}
+
+// deniedTotal returns godwit_authorization_denied_total by user and action.
+func deniedTotal(t *testing.T, b *brokertest.Broker) map[[2]string]float64 {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(b.Metrics)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := map[[2]string]float64{}
+	for _, f := range families {
+		if f.GetName() != "godwit_authorization_denied_total" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			labels := map[string]string{}
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			counts[[2]string{labels["user"], labels["action"]}] = m.GetCounter().GetValue()
+		}
+	}
+	return counts
+}
+
+func TestDenialsAreCounted(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, v packet.Version) {
+		for _, q := range []packet.QoS{qos0, qos1, qos2} {
+			b := brokertest.Start(t, users, rules(allow("open")))
+			refuse := func(c *brokertest.Client) {
+				t.Helper()
+				p := brokertest.NewPublish("their/topic", "m")
+				if p.QoS = q; q > qos0 {
+					p.ID = c.NextID()
+				}
+				c.Send(p)
+				if q > qos0 {
+					brokertest.Expect[*packet.Ack](c)
+				}
+				if q == qos2 && v != v5 { // for all that it knows, it was taken
+					c.Send(ack(packet.TypePubrel, p.ID))
+					c.ExpectAck(packet.TypePubcomp, p.ID)
+				}
+				c.ExpectSilence()
+			}
+			c, other := b.Connect(t, v, "c", ann, brokertest.Will("their/will", "m")), b.Connect(t, v, "bob-1", brokertest.Login("bob", secret))
+			refuse(c)
+			refuse(c)
+			refuse(other)
+			c.Publish("open", "m", q)
+			subscribe := withID(c.NextID(), 0, "their/#", "#", "open")
+			for i := range subscribe.Subscriptions {
+				subscribe.Subscriptions[i].QoS = q
+			}
+			c.Send(subscribe)
+			brokertest.Expect[*packet.Suback](c)
+			_ = c.Close()
+			want := map[[2]string]float64{{"ann", "publish"}: 2, {"bob", "publish"}: 1, {"ann", "subscribe"}: 2, {"ann", "will"}: 1}
+			brokertest.WaitFor(t, "the will is refused", func() bool { return deniedTotal(t, b)[[2]string{"ann", "will"}] > 0 })
+			if got := deniedTotal(t, b); !maps.Equal(got, want) {
+				t.Errorf("QoS %d: counted %v, want %v", q, got, want)
+			}
+		}
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -17,26 +18,59 @@ import (
 // their files now. When it returns, new decisions are made by c; connections that
 // c no longer admits are being ended. On an error everything stays as it was,
 // but for who may do what: that a certificate cannot be loaded, or a port cannot
-// be opened, is no reason to let anybody do what c forbids.
+// be opened, is no reason to let anybody do what c forbids. That is also all that
+// takes force while Serve disconnects the clients that are left.
 func (s *Server) Apply(c *config.Config) error {
-	access, err := auth.Compile(c)
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	access, err := s.compile(c)
 	if err != nil {
-		return fmt.Errorf("compile access rules: %w", err)
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ports == nil {
+	if s.ended {
 		return ErrClosed
 	}
-	s.access.Store(access)
-	s.quotas.review(access)
-	s.router.SetAccess(access)
+	if access != nil {
+		s.applyAccess(access)
+		s.enforced = c
+	}
+	if s.ports == nil {
+		return nil
+	}
 	if err := s.applyListeners(c.Settings.Listeners); err != nil {
 		return err
 	}
 	s.setConfig(c)
 	s.router.SetLimits(s.routerLimits())
 	return nil
+}
+
+// compile returns the users and rules of c, nil if they are in force: that a
+// certificate is bad for long costs no more than trying to load it.
+func (s *Server) compile(c *config.Config) (*auth.Snapshot, error) {
+	if sameAccess(c, s.enforced) {
+		return nil, nil
+	}
+	access, err := auth.Compile(c)
+	if err != nil {
+		return nil, fmt.Errorf("compile access rules: %w", err)
+	}
+	return access, nil
+}
+
+// sameAccess reports whether auth.Compile has the same to go by.
+func sameAccess(a, b *config.Config) bool {
+	return a == b || a.Settings.Anonymous == b.Settings.Anonymous &&
+		a.Settings.DefaultEffect == b.Settings.DefaultEffect && reflect.DeepEqual(a.Access, b.Access)
+}
+
+// applyAccess puts users and rules in force.
+func (s *Server) applyAccess(access *auth.Snapshot) {
+	s.quotas.review(access)
+	s.access.Store(access)
+	s.router.SetAccess(access)
 }
 
 // change is what becomes of one listener.
@@ -155,6 +189,13 @@ func (s *Server) closePorts() {
 	}
 	s.ports = nil
 	s.byFD.Store(&map[int]*port{})
+}
+
+// end has Apply come too late from now on.
+func (s *Server) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
 }
 
 // ListenerStatus is what is told of one listener.

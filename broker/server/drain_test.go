@@ -49,6 +49,44 @@ func TestStopNamesAnotherServer(t *testing.T) {
 	old.ExpectClosed()
 }
 
+// TestAccessChangesWhileClientsLeave: who is no longer admitted goes at once, and
+// does not wait for its turn.
+func TestAccessChangesWhileClientsLeave(t *testing.T) {
+	t.Parallel()
+	b := referring(t, 1)
+	b.MustReload(t, users)
+	var waiting []*brokertest.Client
+	for range 20 {
+		waiting = append(waiting, b.Connect(t, v5, "", ann))
+	}
+	address := b.Addr(brokertest.Plain).String()
+	stopping(t, b)
+	closed(t, address)
+	b.MustReload(t, func(c *config.Config) { c.Access.Users = c.Access.Users[1:] })
+	revoked := 0
+	for _, c := range waiting { // some had their turn before
+		if d := brokertest.Expect[*packet.Disconnect](c); d.Reason == packet.ReasonNotAuthorized {
+			revoked++
+		}
+		_ = c.Close()
+	}
+	if revoked == 0 {
+		t.Error("nobody was disconnected before its turn")
+	}
+}
+
+// closed waits until nobody listens at an address.
+func closed(t *testing.T, address string) {
+	t.Helper()
+	brokertest.WaitFor(t, "the listener is closed", func() bool {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err != nil
+	})
+}
+
 // TestClientsThatComeToABrokerThatEnds are refused, as long as it has time for
 // them.
 //
@@ -87,13 +125,7 @@ func TestClientsThatComeToABrokerThatEnds(t *testing.T) {
 			b.Connect(t, tc.v, "last") // they were accepted before it
 			address := b.Addr(brokertest.Plain).String()
 			stopping(t, b)
-			brokertest.WaitFor(t, "the listener is closed", func() bool {
-				conn, err := net.Dial("tcp", address)
-				if err == nil {
-					_ = conn.Close()
-				}
-				return err != nil
-			})
+			closed(t, address)
 			refused := 0
 			for _, c := range waiting { // some had their turn to be disconnected before
 				_, _ = c.Write(brokertest.NewConnect("c", tc.change).Append(nil, tc.v))

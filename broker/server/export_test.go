@@ -45,3 +45,6 @@ func (s *Server) WaitingLogins() int {
 
 // SetLongestWait is for before a Server is made.
 func SetLongestWait(d time.Duration) { longestWait = d }
+
+// Access is what is in force of users and rules.
+func (s *Server) Access() *auth.Snapshot { return s.access.Load() }

@@ -17,7 +17,8 @@ func (l *loop) tick() {
 	}
 }
 
-// look ends c if it has been silent for too long, and comes back otherwise.
+// look ends c if it has been silent for too long or its certificate is no longer
+// good, and comes back otherwise.
 func (c *conn) look() {
 	defer c.recoverPanic()
 	switch c.state {
@@ -25,6 +26,10 @@ func (c *conn) look() {
 	case stateLingering:
 		c.close()
 	case stateOpen:
+		if c.tls != nil && c.tls.certified(c.loop.worker.Now) == 0 {
+			c.reviewCertificate()
+			return
+		}
 		switch silence, exchange := c.silence(), c.enhanced.left(c.loop.wheel.now); {
 		case silence == 0: // [MQTT-3.1.2-22]: one and a half times the keep alive has passed.
 			c.disconnect(packet.ReasonKeepAliveTimeout, "no control packet arrived within 1.5 times the keep alive")
@@ -47,19 +52,25 @@ func patience(keepAlive uint16) uint32 {
 	return (3*uint32(keepAlive)+1)/2 + 1
 }
 
-// silence returns how many seconds the client may yet be silent.
+// silence returns how many seconds the client may yet be silent, and at most those
+// after which c is to be looked at for another reason. 0 says that it was silent
+// for too long.
 func (c *conn) silence() uint32 {
 	if c.held != 0 { // the client may have sent what was not read
 		c.seen = c.loop.wheel.now
 	}
+	longest := uint32(len(c.loop.wheel.slots) - 1)
+	if c.tls != nil {
+		longest = min(longest, max(c.tls.certified(c.loop.worker.Now), 1))
+	}
 	if c.patience == 0 {
-		return uint32(len(c.loop.wheel.slots) - 1)
+		return longest
 	}
 	quiet := c.loop.wheel.now - c.seen
 	if quiet >= c.patience {
 		return 0
 	}
-	return c.patience - quiet
+	return min(c.patience-quiet, longest)
 }
 
 // expire ends a connection that has not come to CONNECT in time.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,12 +20,14 @@ type quota struct {
 	bytes    *rate.Limiter
 }
 
-// set puts limits in force, for what is published from now on.
+// set puts limits in force. Under others than before, nothing that was published
+// until now is held against the user.
 func (q *quota) set(l config.UserLimits) {
-	adjust(q.messages, int64(l.PublishRate))
-	adjust(q.bytes, l.PublishBytesPerSecond)
 	q.limited.Store(l.PublishRate > 0 || l.PublishBytesPerSecond > 0)
-	q.paid.Store(0)
+	messages, bytes := adjust(q.messages, int64(l.PublishRate)), adjust(q.bytes, l.PublishBytesPerSecond)
+	if messages || bytes {
+		q.paid.Store(0)
+	}
 }
 
 // newQuota begins with a second's worth of everything.
@@ -45,10 +48,15 @@ func perSecond(n int64) (limit rate.Limit, burst int) {
 	return rate.Limit(n), int(n)
 }
 
-func adjust(r *rate.Limiter, n int64) {
+// adjust has r let n pass a second, and reports whether that was different.
+func adjust(r *rate.Limiter, n int64) (changed bool) {
 	limit, burst := perSecond(n)
+	if r.Limit() == limit && r.Burst() == burst {
+		return false
+	}
 	r.SetLimit(limit)
 	r.SetBurst(burst)
+	return true
 }
 
 // take charges a message of n bytes and returns how long to wait before the next
@@ -79,18 +87,23 @@ func reserve(r *rate.Limiter, now time.Time, n int) (wait time.Duration) {
 
 // quotas are the quotas of all users that have connected.
 type quotas struct {
-	mu     sync.Mutex
-	byUser map[string]*quota
+	mu       sync.Mutex
+	byUser   map[string]*quota
+	reviewed *auth.Snapshot // what the quotas were last brought up to, nil if never
 }
 
-// of returns the quota of a principal, nil for anonymous ones.
+// of returns the quota of a principal, nil for anonymous ones. access are the
+// rules that the caller knows: newer ones that were reviewed meanwhile decide.
 func (qs *quotas) of(who auth.Principal, access *auth.Snapshot) *quota {
-	u, ok := access.User(who.Username)
-	if !ok || who.Anonymous {
+	if who.Anonymous {
 		return nil
 	}
 	qs.mu.Lock()
 	defer qs.mu.Unlock()
+	u, ok := cmp.Or(qs.reviewed, access).User(who.Username)
+	if !ok {
+		return nil
+	}
 	q := qs.byUser[who.Username]
 	if q == nil {
 		q = newQuota(u.Limits)
@@ -102,11 +115,12 @@ func (qs *quotas) of(who auth.Principal, access *auth.Snapshot) *quota {
 	return q
 }
 
-// review brings all quotas up to new access rules, and forgets users that are
-// gone.
+// review brings all quotas up to new access rules, before anybody else knows of
+// them, and forgets users that are gone.
 func (qs *quotas) review(access *auth.Snapshot) {
 	qs.mu.Lock()
 	defer qs.mu.Unlock()
+	qs.reviewed = access
 	for name, q := range qs.byUser {
 		u, ok := access.User(name)
 		if !ok {

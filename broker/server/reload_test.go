@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"os"
@@ -62,6 +63,41 @@ func TestBadCertificateKeepsTheOldOne(t *testing.T) {
 	ack := b.Dial(t, v5).Connect("ann", brokertest.Login("ann", secret))
 	if ack.Properties.MaximumPacketSize == 1<<10 {
 		t.Error("the limits of the bad configuration are in force")
+	}
+}
+
+// TestAccessInForceIsNotPutInForceAgain while something else of a configuration
+// is at fault, which is tried again and again.
+func TestAccessInForceIsNotPutInForceAgain(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t, users)
+	brokertest.WriteFile(t, filepath.Join(b.Dir(), "tls.crt"), []byte("nonsense"))
+	try := func(change func(*config.Config)) (other bool) {
+		t.Helper()
+		before := b.Access()
+		if b.Reload(change) == nil {
+			t.Fatal("the reload succeeds")
+		}
+		return b.Access() != before
+	}
+	for _, tc := range []struct {
+		name   string
+		change func(*config.Config)
+		want   bool
+	}{
+		{"nothing changes", func(*config.Config) {}, false},
+		{"a limit of the protocol", mqtt(func(m *config.MQTT) { m.MaxPacketSize = 1 << 10 }), false},
+		{"a rule", rules(allow("a")), true},
+		{"the same rule", rules(allow("a")), false},
+		{"another rule", rules(allow("b")), true},
+		{"the rule is gone", func(*config.Config) {}, true},
+		{"a limit of a user", func(c *config.Config) { c.Access.Users[0].Limits.MaxConnections = 1 }, true},
+		{"anonymous clients", func(c *config.Config) { c.Settings.Anonymous = true }, true},
+		{"what is not ruled", func(c *config.Config) { c.Settings.DefaultEffect = config.Allow }, true},
+	} {
+		if got := try(tc.change); got != tc.want {
+			t.Errorf("%s: access is put in force: %v, want %v", tc.name, got, tc.want)
+		}
 	}
 }
 
@@ -228,29 +264,63 @@ func TestStopLetsClientsGo(t *testing.T) {
 func TestCertificatesOfACAThatIsReplacedAreNoLongerValid(t *testing.T) {
 	t.Parallel()
 	b := brokertest.Start(t, users)
-	ask := func(ca *brokertest.CA, mode config.ClientAuth) {
-		t.Helper()
-		file := filepath.Join(b.Dir(), "clients.crt")
-		brokertest.WriteFile(t, file, ca.PEM())
-		b.MustReload(t, func(c *config.Config) {
-			settings := *c.Settings.Listeners[1].TLS
-			settings.ClientAuth, settings.ClientCAFile = mode, file
-			c.Settings.Listeners[1].TLS = &settings
-			c.Access.Users[0].CommonName = "ann's device"
-		})
-	}
-	ask(b.CA, config.ClientAuthOptional)
+	askForCertificates(t, b, b.CA, config.ClientAuthOptional)
 	device := b.DialTLS(t, v5, b.CA.Issue(t, "ann's device").TLS())
 	device.Connect("device")
 	password := b.DialTLS(t, v5)
 	password.Connect("password", brokertest.Login("ann", secret))
 	b.RenewCertificate(t)
-	ask(b.CA, config.ClientAuthOptional)
+	askForCertificates(t, b, b.CA, config.ClientAuthOptional)
 	device.ExpectSilence()
 
-	ask(brokertest.NewCA(t), config.ClientAuthOptional)
+	askForCertificates(t, b, brokertest.NewCA(t), config.ClientAuthOptional)
 	device.ExpectDisconnect(packet.ReasonNotAuthorized)
 	password.ExpectSilence()
-	ask(b.CA, config.ClientAuthRequired)
+	askForCertificates(t, b, b.CA, config.ClientAuthRequired)
 	password.ExpectDisconnect(packet.ReasonNotAuthorized)
+}
+
+// askForCertificates has the listener TLS ask for client certificates of a CA, and
+// a common name be that of ann.
+func askForCertificates(t *testing.T, b *brokertest.Broker, ca *brokertest.CA, mode config.ClientAuth) {
+	t.Helper()
+	file := filepath.Join(b.Dir(), "clients.crt")
+	brokertest.WriteFile(t, file, ca.PEM())
+	b.MustReload(t, func(c *config.Config) {
+		settings := *c.Settings.Listeners[1].TLS
+		settings.ClientAuth, settings.ClientCAFile = mode, file
+		c.Settings.Listeners[1].TLS = &settings
+		c.Access.Users[0].CommonName = "ann's device"
+	})
+}
+
+// TestConnectionsEndWithTheirCertificate, also where the listener has lost its TLS
+// meanwhile. Nobody else is disconnected.
+func TestConnectionsEndWithTheirCertificate(t *testing.T) {
+	t.Parallel()
+	soon := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(4 * time.Second) }
+	for name, change := range map[string]func(*config.Config){
+		"with TLS":    func(*config.Config) {},
+		"without TLS": func(c *config.Config) { c.Settings.Listeners[1].TLS = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := brokertest.Start(t, users)
+			askForCertificates(t, b, b.CA, config.ClientAuthOptional)
+			lasting, password := b.DialTLS(t, v5, own(t, b)...), b.DialTLS(t, v5)
+			lasting.Connect("lasting")
+			password.Connect("password", brokertest.Login("ann", secret))
+			old := b.DialTLS(t, v311, b.CA.Issue(t, "ann's device", soon).TLS())
+			old.Connect("old")
+			c := b.DialTLS(t, v5, b.CA.Issue(t, "ann's device", soon).TLS())
+			c.Connect("c", func(p *packet.Connect) { p.KeepAlive = 600 })
+			b.MustReload(t, change)
+			if d := c.ExpectDisconnect(packet.ReasonNotAuthorized); string(d.Properties.ReasonString) != "the client certificate is no longer valid" {
+				t.Errorf("DISCONNECT says %q", d.Properties.ReasonString)
+			}
+			old.ExpectClosed()
+			lasting.ExpectSilence()
+			password.ExpectSilence()
+		})
+	}
 }

@@ -66,8 +66,12 @@ type Server struct {
 
 	table []atomic.Pointer[conn] // by file descriptor
 
-	mu    sync.Mutex // serialises Apply and the closing of ports
-	ports map[string]*port
+	applying sync.Mutex     // serialises Apply; comes before mu
+	enforced *config.Config // whose users and rules are in force; guarded by applying
+
+	mu    sync.Mutex       // guards what follows, to ended, and is held while it is applied
+	ports map[string]*port // nil once they are closed for good
+	ended bool             // nothing is applied any more
 	byFD  atomic.Pointer[map[int]*port]
 }
 
@@ -95,6 +99,7 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("compile access rules: %w", err)
 	}
 	s.access.Store(access)
+	s.enforced = o.Config
 	s.setConfig(o.Config)
 	s.router = router.New(o.Store, o.Metrics, access, s.routerLimits())
 	if err := s.router.Load(s.started); err != nil {
@@ -183,6 +188,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	s.draining.Store(true)
 	s.closePorts()
 	s.drain()
+	s.end()
 	stopTicking()
 	clock.Wait()
 	for _, g := range s.groups {

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"sync"
 	"time"
@@ -32,6 +33,10 @@ type tlsStream struct {
 	end         error  // what a read finds behind them
 	handshaking bool
 	begun       bool // the handshake has its goroutine
+
+	// expires is the Unix time, in seconds, from which on the client's certificate
+	// is no longer good. The loop's own, once the handshake is over.
+	expires uint32
 }
 
 // errNoRecord says that the next record has not arrived.
@@ -165,6 +170,7 @@ func (c *conn) handshaken(err error) {
 		return
 	}
 	c.state = stateConnect
+	c.tls.goodUntil(listener.GoodUntil(c.tls.ConnectionState().VerifiedChains))
 	if c.tls.config != c.listener.tls.Load() {
 		c.reviewCertificate()
 	}
@@ -276,11 +282,36 @@ func (t *tlsStream) commonName() string {
 	return ""
 }
 
+// never is what expires is for a certificate that outlives everybody, and where
+// there is none.
+const never = math.MaxUint32
+
+// goodUntil notes the last moment in which the client's certificate is good, zero
+// for none.
+func (t *tlsStream) goodUntil(end time.Time) {
+	t.expires = never
+	if !end.IsZero() {
+		t.expires = uint32(min(max(end.Unix()+1, 0), never))
+	}
+}
+
+// certified returns for how many seconds the client's certificate is yet good.
+func (t *tlsStream) certified(now time.Time) uint32 {
+	if t.expires == never {
+		return never
+	}
+	return uint32(max(int64(t.expires)-now.Unix(), 0))
+}
+
 // reviewCertificate ends a connection that its listener would not accept any
-// more: one without TLS, or whose client certificate is not good now. A
-// handshake under way is judged by what it was begun with, and then again.
+// more: one without TLS, or whose client certificate is not good now, whatever it
+// has logged in with. A handshake under way is judged by what it was begun with,
+// and then again. A listener that has lost its TLS asks for what it last did.
 func (c *conn) reviewCertificate() {
 	t := c.listener.tls.Load()
+	if t == nil && c.tls != nil {
+		t = c.tls.config
+	}
 	if t == nil || c.state < stateConnect || c.state >= stateLingering {
 		return
 	}
@@ -288,8 +319,13 @@ func (c *conn) reviewCertificate() {
 		c.disconnect(packet.ReasonNotAuthorized, "the listener asks for TLS now")
 		return
 	}
-	if err := t.Admits(c.tls.ConnectionState().PeerCertificates, c.loop.worker.Now); err != nil {
+	until, err := t.Admits(c.tls.ConnectionState().PeerCertificates, c.loop.worker.Now)
+	if err != nil {
 		c.server.log.Info("client certificate no longer valid", "client", c.clientID(), "remote", c.remote, "error", err)
 		c.disconnect(packet.ReasonNotAuthorized, "the client certificate is no longer valid")
+		return
+	}
+	if c.tls.goodUntil(until); c.state == stateOpen {
+		c.loop.wheel.add(c, c.silence())
 	}
 }

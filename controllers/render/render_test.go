@@ -115,6 +115,17 @@ func accessOf(t *testing.T, out *render.Output) config.Access {
 	return cfg.Access
 }
 
+func verdictOf(t *testing.T, objects []render.Object, name string) render.Verdict {
+	t.Helper()
+	for _, o := range objects {
+		if o.Key.Name == name {
+			return o.Verdict
+		}
+	}
+	t.Fatalf("%s is not in the output", name)
+	return render.Verdict{}
+}
+
 const (
 	secrets = `{kind: Secret, metadata: {name: s}, stringData: {password: one, empty: "", passwordHash: " 7$one\n"}, data: {binary: AAE=}}`
 	dev     = `{kind: MQTTUser, metadata: {name: dev, labels: {fleet: eu}}, spec: {brokerRef: {name: edge}, authentication: {password: {secretRef: {name: s}}}}}`
@@ -404,6 +415,45 @@ func TestAMistakeInAnACLOpensNothing(t *testing.T) {
 	}
 	if r := accessOf(t, out).Policies[0].Rules[0]; r.Index != 1 {
 		t.Errorf("the second rule of the source is called rule %d", r.Index)
+	}
+}
+
+// abroad is a Broker that admits every namespace, and an object of another one.
+func abroad(t *testing.T, manifests ...string) render.Input {
+	t.Helper()
+	return input(t, append([]string{`{kind: Broker, spec: {allowedUsers: {namespaces: {from: All}}}}`}, manifests...)...)
+}
+
+func TestObjectsOfOtherNamespacesAreNotNamed(t *testing.T) {
+	for name, tt := range map[string]struct{ older, newer, message string }{
+		"username": {user("name: dev", `authentication: {x509: {commonName: a}}`),
+			user("name: mine, namespace: far", `username: dev, authentication: {x509: {commonName: b}}`),
+			`a MQTTUser of another namespace is older and has the username "dev"`},
+		"common name": {user("name: dev", `authentication: {x509: {commonName: a}}`),
+			user("name: mine, namespace: far", `authentication: {x509: {commonName: a}}`),
+			`a MQTTUser of another namespace is older and has the common name "a"`},
+		"username, at home": {user("name: dev, namespace: far", `authentication: {x509: {commonName: a}}`),
+			user("name: mine, namespace: far", `username: dev, authentication: {x509: {commonName: b}}`),
+			`MQTTUser far/dev is older and has the username "dev"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := abroad(t, tt.older, tt.newer)
+			in.Users[1].CreationTimestamp = metav1.Unix(1, 0)
+			if v := verdictOf(t, mustRender(t, in).Users, "mine"); v.Message != tt.message {
+				t.Errorf("%+v, want %q", v, tt.message)
+			}
+		})
+	}
+	out := mustRender(t, abroad(t, secrets, dev,
+		`{kind: TopicACL, metadata: {name: guard}, spec: {brokerRef: {name: edge}, subjects: [{authenticated: true}], rules: [{effect: Deny, actions: [All], topics: [a]}]}}`,
+		`{kind: TopicACL, metadata: {name: mine, namespace: far}, spec: {brokerRef: {name: edge, namespace: iot}, subjects: [{user: dev}], rules: [{effect: Allow, actions: [All], topics: [a]}]}}`))
+	found, err := render.FindShadows(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := render.Shadows{"far/mine": {{Index: 0, CoveredBy: "Deny in a TopicACL of another namespace"}}}
+	if !reflect.DeepEqual(found, want) {
+		t.Errorf("shadows %v, want %v", found, want)
 	}
 }
 

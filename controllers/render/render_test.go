@@ -227,7 +227,9 @@ func TestACLsAreJudged(t *testing.T) {
 		"rejected users":    {acl("name: a", `subjects: [{user: lost}], `+rules), "Accepted", "", 0, ""},
 		"bad filter":        {acl("name: a", `subjects: [{user: dev}], rules: [{effect: Allow, actions: [All], topics: [ok, "a/#/b"]}]`), "InvalidRule", "spec.rules[0].topics[1]", 1, ""},
 		"bad selector":      {acl("name: a", `subjects: [{selector: {matchExpressions: [{key: a, operator: Like}]}}], `+rules), "InvalidSubject", "spec.subjects[0]", 0, ""},
-		"other namespace":   {acl("name: a, namespace: far", `subjects: [{user: dev}], `+rules), "NotAllowedByBroker", "", 0, ""},
+		"bad selector, bad filter": {acl("name: a", `subjects: [{selector: {matchExpressions: [{key: a, operator: Like}]}}], rules: [{effect: Allow, actions: [All], topics: ["a/#/b"]}]`),
+			"InvalidRule", "spec.rules[0].topics[0]", 0, ""},
+		"other namespace": {acl("name: a, namespace: far", `subjects: [{user: dev}], `+rules), "NotAllowedByBroker", "", 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out := mustRender(t, input(t, secrets, dev, tt.acl,
@@ -403,18 +405,27 @@ func TestUnsupported(t *testing.T) {
 }
 
 func TestAMistakeInAnACLOpensNothing(t *testing.T) {
-	out := mustRender(t, input(t, secrets, dev, `{kind: TopicACL, metadata: {name: typo}, spec: {brokerRef: {name: edge, namespace: iot},
-		subjects: [{user: dev}], rules: [
-			{effect: Allow, actions: [All], topics: ["open/#"]},
-			{effect: Deny, actions: [All], topics: ["secret/#", "$share/g"]}]}}`))
-	if a := out.ACLs[0]; a.Verdict.Reason != "InvalidRule" {
-		t.Errorf("verdict %+v", a.Verdict)
-	}
-	if access := string(out.Access[config.AccessFile]); !strings.Contains(access, "secret/#") || strings.Contains(access, "open/#") {
-		t.Errorf("access: %s", access)
-	}
-	if r := accessOf(t, out).Policies[0].Rules[0]; r.Index != 1 {
-		t.Errorf("the second rule of the source is called rule %d", r.Index)
+	const rules = `{effect: Allow, actions: [All], topics: ["open/#"]}, {effect: Deny, actions: [All], topics: ["secret/#"%s]}`
+	for name, tt := range map[string]struct{ subjects, filter, reason, message string }{
+		"a bad filter": {`{user: dev}`, `, "$share/g"`, "InvalidRule", "what it denies stays denied"},
+		"a bad selector": {`{selector: {matchExpressions: [{key: fleet, operator: in, values: [eu]}]}}, {user: dev}`, ``,
+			"InvalidSubject", "what it denies stays denied to its other subjects"},
+		"both": {`{user: dev}, {selector: {matchExpressions: [{key: fleet, operator: in, values: [eu]}]}}`, `, "$share/g"`,
+			"InvalidRule", "what it denies stays denied"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := mustRender(t, input(t, secrets, dev, fmt.Sprintf(`{kind: TopicACL, metadata: {name: typo},
+				spec: {brokerRef: {name: edge, namespace: iot}, subjects: [%s], rules: [`+rules+`]}}`, tt.subjects, tt.filter)))
+			if a := out.ACLs[0]; a.Verdict.Reason != tt.reason || !strings.HasSuffix(a.Verdict.Message, tt.message) || a.MatchedUsers != 1 {
+				t.Errorf("verdict %+v, matched %d", a.Verdict, a.MatchedUsers)
+			}
+			if access := string(out.Access[config.AccessFile]); !strings.Contains(access, "secret/#") || strings.Contains(access, "open/#") {
+				t.Fatalf("access: %s", access)
+			}
+			if p := accessOf(t, out).Policies[0]; p.Rules[0].Index != 1 || !reflect.DeepEqual(p.Users, []string{"dev"}) {
+				t.Errorf("the second rule of the source, for dev, is %+v", p)
+			}
+		})
 	}
 }
 

@@ -118,13 +118,14 @@ func Render(in Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	users, acls, sizes := fit(in, users)
+	users, acls, room := fit(in, users)
 	hashPasswords(in, users)
 	cfg := config.Config{Settings: settings(broker, in.Paths), Access: access(users, acls)}
+	cfg.Settings.Anonymous = cfg.Settings.Anonymous && !room.anonymous
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("render Broker %s/%s: %w", broker.Namespace, broker.Name, err)
 	}
-	return encode(cfg, sizes.shards(max(1, len(in.Previous.Shards()))), users, acls)
+	return encode(cfg, room.sizes.shards(max(1, len(in.Previous.Shards()))), users, acls)
 }
 
 func encode(cfg config.Config, shards int, users []user, acls []acl) (*Output, error) {

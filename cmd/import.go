@@ -40,8 +40,8 @@ func newImportMosquittoCommand() *cobra.Command {
 		Short: "Make manifests of Mosquitto's users, rules and configuration",
 		Long: `Make manifests of the files of a Mosquitto broker: MQTTUsers and Secrets of its
 password file, TopicACLs of its ACL file, a Broker of mosquitto.conf. What cannot
-be moved is left out, never widened; notes on standard error and comments in the
-manifests say what and why.`,
+be moved never widens access: it is left out or, where it denies, denies more. Notes
+on standard error and comments in the manifests say what and why.`,
 		Example: `  godwit import mosquitto --config /etc/mosquitto/mosquitto.conf --broker edge -o manifests
   godwit import mosquitto --passwd passwd --acl acl --broker edge --namespace iot | kubectl apply -f -`,
 		Args: cobra.NoArgs,

@@ -94,7 +94,8 @@ const (
 	ReasonInvalidRule = "InvalidRule"
 	// ReasonInvalidSubject: a selector cannot be read.
 	ReasonInvalidSubject = "InvalidSubject"
-	// ReasonBrokerFull: older users and TopicACLs fill what the Broker can hold.
+	// ReasonBrokerFull: other users and TopicACLs fill the part of what the Broker can
+	// hold that this one belongs in.
 	ReasonBrokerFull = "BrokerFull"
 	// ReasonNotAccepted: it is not programmed because it is not accepted.
 	ReasonNotAccepted = "NotAccepted"

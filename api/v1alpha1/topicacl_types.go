@@ -144,7 +144,9 @@ type TopicACLStatus struct {
 	MatchedUsers int32 `json:"matchedUsers"`
 
 	// Rules that decide nothing, because others cover them: for all users that are
-	// meant now, a denial, or a rule that allows as much.
+	// meant now, a denial, or a rule that allows as much. It is advice: where very
+	// many rules speak of the same users and topics, not all of them are looked at,
+	// and those that were not are not listed.
 	// +optional
 	// +listType=atomic
 	ShadowedRules []ShadowedRule `json:"shadowedRules,omitempty"`
@@ -161,7 +163,8 @@ type ShadowedRule struct {
 	// Index in spec.rules.
 	Index int32 `json:"index"`
 
-	// A rule that covers it. Example: "Deny in TopicACL iot/guard, spec.rules[0]".
+	// A rule that covers it; that of another namespace is not named.
+	// Example: "Deny in TopicACL iot/guard, spec.rules[0]".
 	CoveredBy string `json:"coveredBy"`
 }
 

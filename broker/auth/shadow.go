@@ -19,14 +19,17 @@ type Shadow struct {
 // Shadowed returns the rules that decide nothing, in the order of the
 // configuration; of rules that say the same the first is not one of them. Users
 // count as they are in the snapshot. The cost is about that of a decision for each
-// topic filter. Like the explanations, it is for people who ask.
+// topic filter, and grows with the square of the policies that have users and topics
+// in common, up to maxSteps: from the last rule to the first, those that were not
+// looked at by then are not among the returned. Like the explanations, it is for
+// people who ask.
 func (s *Snapshot) Shadowed() []Shadow {
 	f := shadowFinder{
-		Snapshot: s, removed: make([]bool, len(s.rules)),
-		members: map[int32]map[string]bool{}, includes: map[[2]int32]bool{},
+		Snapshot: s, steps: maxSteps, removed: make([]bool, len(s.rules)),
+		numbers: map[string]int{}, members: map[int32]userSet{},
 	}
 	var found []Shadow
-	for end := len(s.rules); end > 0; {
+	for end := len(s.rules); end > 0 && f.steps > 0; {
 		begin := end - 1
 		for begin > 0 && sameRule(s.rules[begin-1], s.rules[begin]) {
 			begin--
@@ -46,14 +49,22 @@ func (s *Snapshot) Shadowed() []Shadow {
 
 func sameRule(a, b ruleRef) bool { return a.policy == b.policy && a.rule == b.rule }
 
+// maxSteps bounds the work of a shadowFinder to some 100 ms. A step is about what it
+// takes to compare a claim with one rule.
+const maxSteps = 1 << 21
+
 // shadowFinder goes through the rules from the last to the first. What is found to
 // decide nothing covers nothing any more, so that one of several like it is left.
 type shadowFinder struct {
 	*Snapshot
-	removed  []bool // by index into rules
-	members  map[int32]map[string]bool
-	includes map[[2]int32]bool // whether the users of one policy are among those of another
+	steps   int            // that are left
+	removed []bool         // by index into rules
+	numbers map[string]int // of the users in a userSet, by name
+	members map[int32]userSet
 }
+
+// userSet has a bit for each user.
+type userSet []uint64
 
 // claim is a part of what a rule says: one topic filter for one action and one
 // part of the subjects.
@@ -129,6 +140,9 @@ func (f *shadowFinder) anyUser(p *config.Policy) *user {
 	return nil
 }
 
+// audiencesPerStep is how many audiences a tree is asked about in a step.
+const audiencesPerStep = 32
+
 // cover returns a rule that covers the claim. It asks in the name of nobody, for
 // whom placeholders stand for themselves.
 func (f *shadowFinder) cover(c claim) (by int32, ok bool) {
@@ -137,8 +151,9 @@ func (f *shadowFinder) cover(c claim) (by int32, ok bool) {
 		if ok = f.covers(e, c); ok {
 			by = e.rule
 		}
-		return ok
+		return ok || f.steps <= 0
 	}
+	f.steps -= len(c.audiences) / audiencesPerStep
 	filter := []byte(withParent(c.filter))
 	if !c.subscribe {
 		q.ask(&f.publish, filter)
@@ -156,6 +171,7 @@ func (f *shadowFinder) cover(c claim) (by int32, ok bool) {
 // covers says whether an entry, whose filter covers that of the claim, covers all
 // of the claim.
 func (f *shadowFinder) covers(e entry, c claim) bool {
+	f.steps--
 	by := f.rules[e.rule]
 	switch {
 	case f.removed[e.rule] || sameRule(by, c.ruleRef):
@@ -166,25 +182,38 @@ func (f *shadowFinder) covers(e entry, c claim) bool {
 	return !c.byName || e.audience == audienceAuthenticated || f.included(c.policy, by.policy)
 }
 
+// wordsPerStep is how many words of two userSets are compared in a step.
+const wordsPerStep = 64
+
 // included says whether all users that one policy names are named by another.
 func (f *shadowFinder) included(users, in int32) bool {
-	key := [2]int32{users, in}
-	yes, known := f.includes[key]
-	if !known {
-		all, members := f.policies[users].Users, f.membersOf(in)
-		yes = len(all) <= len(members) && !slices.ContainsFunc(all, func(name string) bool { return !members[name] })
-		f.includes[key] = yes
+	all, members := f.membersOf(users), f.membersOf(in)
+	f.steps -= len(all) / wordsPerStep
+	for i, word := range all {
+		if i >= len(members) || word&^members[i] != 0 {
+			return false
+		}
 	}
-	return yes
+	return true
 }
 
-func (f *shadowFinder) membersOf(policy int32) map[string]bool {
-	if f.members[policy] == nil {
-		members := make(map[string]bool, len(f.policies[policy].Users))
-		for _, name := range f.policies[policy].Users {
-			members[name] = true
-		}
-		f.members[policy] = members
+// membersOf returns the users that a policy names.
+func (f *shadowFinder) membersOf(policy int32) userSet {
+	members, known := f.members[policy]
+	if known {
+		return members
 	}
-	return f.members[policy]
+	for _, name := range f.policies[policy].Users {
+		number, known := f.numbers[name]
+		if !known {
+			number = len(f.numbers)
+			f.numbers[name] = number
+		}
+		for len(members) <= number/64 {
+			members = append(members, 0)
+		}
+		members[number/64] |= 1 << (number % 64)
+	}
+	f.members[policy] = members
+	return members
 }

@@ -128,17 +128,80 @@ func TestShadowedRulesDecideNothing(t *testing.T) {
 	}
 }
 
+// What many policies have in common is compared up to a bound: the rules that come
+// last in the configuration are looked at first, and nothing is wrongly shadowed.
+func TestShadowedIsBounded(t *testing.T) {
+	own := func(source string) config.Policy {
+		return config.Policy{Source: source, Users: []string{source}, Rules: []config.Rule{allow("p", "b"), deny("p", "b")}}
+	}
+	c := overlapping(2000, 1)
+	c.Access.Users = append(c.Access.Users, config.User{Username: "first"}, config.User{Username: "last"})
+	c.Access.Policies = slices.Concat([]config.Policy{own("first")}, c.Access.Policies, []config.Policy{own("last")})
+	s := compile(t, c)
+	for range 2 {
+		var got []string
+		for _, x := range s.Shadowed() {
+			got = append(got, fmt.Sprintf("%s[%d]", x.Policy, x.Rule))
+		}
+		if want := []string{"last[0]"}; !slices.Equal(got, want) {
+			t.Fatalf("shadowed: %q, want %q", got, want)
+		}
+	}
+	if few := compile(t, config.Config{Access: config.Access{
+		Users: c.Access.Users, Policies: slices.Delete(c.Access.Policies, 10, 2000),
+	}}).Shadowed(); len(few) != 2 {
+		t.Errorf("of a few policies %d rules are shadowed, want 2", len(few))
+	}
+}
+
 // answers to all questions about a topic name and a filter.
 func answers(a *ACL, name, filter string) string {
 	granted, qos := a.Subscribe(filter)
 	return fmt.Sprint(a.Publish([]byte(name)), granted, qos, a.Receive([]byte(name)), a.ReceiveShared("g", []byte(name)))
 }
 
+// overlapping is n policies of one rule each, the same, for users in common and one
+// that no other policy names, so that none covers another.
+func overlapping(n, common int) config.Config {
+	var c config.Config
+	var names []string
+	for i := range common {
+		names = append(names, fmt.Sprintf("user-%03d", i))
+		c.Access.Users = append(c.Access.Users, config.User{Username: names[i]})
+	}
+	for i := range n {
+		own := fmt.Sprintf("zz-%03d", i)
+		c.Access.Users = append(c.Access.Users, config.User{Username: own})
+		c.Access.Policies = append(c.Access.Policies, config.Policy{
+			Source: fmt.Sprintf("iot/acl-%03d", i), Users: append(slices.Clone(names), own), Rules: []config.Rule{allow("*", "a/#")},
+		})
+	}
+	return c
+}
+
 func BenchmarkShadowed(b *testing.B) {
 	for _, shape := range []struct {
 		name string
 		make func(n int) config.Config
-	}{{"fleet", fleet}, {"crowded", crowded}, {"identical", func(n int) config.Config {
+	}{{"fleet", fleet}, {"crowded", crowded}, {"one user each", func(n int) config.Config {
+		return overlapping(n/10, 0)
+	}}, {"nearly the same users", func(n int) config.Config {
+		return overlapping(n/10, 500)
+	}}, {"the same users", func(n int) config.Config {
+		c := overlapping(n/10, 500)
+		for i := range c.Access.Policies {
+			p := &c.Access.Policies[i]
+			p.Users = p.Users[:500]
+		}
+		return c
+	}}, {"the same users, other topics", func(n int) config.Config {
+		c := overlapping(n/10, 500)
+		for i := range c.Access.Policies {
+			p := &c.Access.Policies[i]
+			p.Users, p.Rules = p.Users[:500], []config.Rule{allow("*", fmt.Sprintf("a/%d", i), "b/+"), deny("s", "c")}
+		}
+		return c
+	}}, {"identical", func(n int) config.Config {
 		c := fleet(n) // all of whose users have one rule, the same
 		for i := range c.Access.Policies {
 			c.Access.Policies[i].Rules = slices.Repeat([]config.Rule{allow("*", "#")}, 10)

@@ -1,6 +1,7 @@
 package mosquitto
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -147,54 +148,122 @@ func (c *converter) spelledOut(username string) []entry {
 	return out
 }
 
-// isSpelledOut says that a pattern becomes a rule for each user.
+// isSpelledOut says that a pattern becomes a rule for each user. One that denies does
+// not: it is for users that come later, too.
 func isSpelledOut(e entry) bool {
-	return hasWithinLevel(e.topic, placeholderUser) && !hasWithinLevel(e.topic, placeholderClient)
+	return e.access != deny && hasWithinLevel(e.topic, placeholderUser) && !hasWithinLevel(e.topic, placeholderClient)
 }
 
 func hasWithinLevel(filter, placeholder string) bool {
-	return slices.ContainsFunc(strings.Split(filter, "/"), func(level string) bool {
-		return level != placeholder && strings.Contains(level, placeholder)
-	})
+	return slices.ContainsFunc(strings.Split(filter, "/"), func(level string) bool { return isWithin(level, placeholder) })
 }
 
-// expressible returns the entries that a rule can say, and notes why the others
-// are left out, as obstacle tells.
-func (c *converter) expressible(d *document, entries []entry, obstacle func(filter string) string) []entry {
+func isWithin(level, placeholder string) bool {
+	return level != placeholder && strings.Contains(level, placeholder)
+}
+
+// kind is what a line with a topic begins with.
+type kind struct {
+	// inexpressible says that a rule cannot say a level as the line means it.
+	inexpressible func(level string) bool
+	why           string // it cannot
+	instead       string // of an Allow rule
+}
+
+// literal is a topic line, in which %u and %c are nothing special.
+var literal = kind{
+	inexpressible: func(level string) bool {
+		return strings.Contains(level, placeholderUser) || strings.Contains(level, placeholderClient)
+	},
+	why:     "a topic line takes %u and %c as they stand, a rule does not",
+	instead: "If the name of the user or client is meant, make it a pattern line",
+}
+
+// pattern is a pattern line.
+var pattern = kind{
+	inexpressible: func(level string) bool {
+		return isWithin(level, placeholderUser) || isWithin(level, placeholderClient)
+	},
+	why:     "%u and %c stand for whole levels in a rule",
+	instead: "Give each user an Allow rule with its client ID, or change the topic",
+}
+
+// expressible returns the entries as a rule can say them, and notes what is not as it
+// was: an entry that allows is left out, and one that denies denies more.
+func (c *converter) expressible(d *document, entries []entry, k kind) []entry {
 	var out []entry
 	for _, e := range entries {
-		why := obstacle(e.topic)
-		switch {
-		case why != "":
-		case len(e.topic) > maxTopic:
-			why = fmt.Sprintf("a topic of a rule has at most %d bytes", maxTopic)
-		case strings.HasPrefix(e.topic, "$share/"):
-			why = "no topic begins like this, so that it says nothing in Mosquitto"
-		default:
+		why, instead := c.obstacle(e, k)
+		if why == "" {
 			out = append(out, e)
 			continue
 		}
-		d.note(c.ACL.Name, e.line, "%s %q is left out: %s", e.access, e.topic, why)
+		if wider, ok := k.widened(e.topic); ok && e.access == deny && !saysNothing(e.topic) {
+			d.note(c.ACL.Name, e.line, "%s %q denies %q here, which is more: %s. If it is too much, deny the topics by their names",
+				e.access, e.topic, wider, why)
+			e.topic = wider
+			out = append(out, e)
+			continue
+		}
+		d.note(c.ACL.Name, e.line, "%s %q is left out: %s%s", e.access, e.topic, why, instead)
 	}
 	return out
 }
 
-// literal tells what is in the way of a topic line, in which %u and %c are
-// nothing special.
-func literal(filter string) string {
-	if strings.Contains(filter, placeholderUser) || strings.Contains(filter, placeholderClient) {
-		return "a topic line takes %u and %c as they stand, a rule does not. If the name of the user or client is meant, " +
-			"make it a pattern line"
+// obstacle tells why a rule cannot say an entry, and what there is instead.
+func (c *converter) obstacle(e entry, k kind) (why, instead string) {
+	switch {
+	case saysNothing(e.topic):
+		return "no topic begins like this, so that it says nothing in Mosquitto", ""
+	case slices.ContainsFunc(strings.Split(e.topic, "/"), k.inexpressible):
+		return k.why, ". " + k.instead
+	case len(e.topic) > maxTopic:
+		return fmt.Sprintf("a topic of a rule has at most %d bytes", maxTopic), ""
+	case e.access != deny && c.undeniable > 0 && strings.HasPrefix(e.topic, "$"):
+		return fmt.Sprintf("line %d denies topics that begin with '$', and no rule can say which", c.undeniable), ""
 	}
-	return ""
+	return "", ""
 }
 
-// pattern tells what is in the way of a pattern line.
-func pattern(filter string) string {
-	if hasWithinLevel(filter, placeholderClient) {
-		return "%c stands for a whole level in a rule. Give each user an Allow rule with its client ID, or change the topic"
+func saysNothing(filter string) bool { return strings.HasPrefix(filter, "$share/") }
+
+// widened returns a filter that a rule can say and that covers all that filter means:
+// with '+' for what cannot be said of a level, and '#' for what is too long. Nothing
+// stands for a first level that begins with '$'.
+func (k kind) widened(filter string) (string, bool) {
+	levels := strings.Split(filter, "/")
+	if strings.HasPrefix(filter, "$") && (k.inexpressible(levels[0]) || len(levels[0])+len("/#") > maxTopic) {
+		return "", false
 	}
-	return ""
+	for i, level := range levels {
+		if k.inexpressible(level) {
+			levels[i] = "+"
+		}
+	}
+	filter = strings.Join(levels, "/")
+	for n := len(levels) - 1; len(filter) > maxTopic; n-- {
+		filter = strings.Join(append(levels[:n], "#"), "/")
+	}
+	return filter, true
+}
+
+// undeniable returns the line of a denial for which a rule can say nothing wider; 0
+// where there is none.
+func (f *aclFile) undeniable() int {
+	lines := slices.Clone(f.anonymous)
+	for _, s := range f.users {
+		lines = append(lines, s.entries...)
+	}
+	return cmp.Or(literal.undeniable(lines), pattern.undeniable(f.patterns))
+}
+
+func (k kind) undeniable(entries []entry) int {
+	for _, e := range entries {
+		if _, ok := k.widened(e.topic); !ok && e.access == deny && !saysNothing(e.topic) {
+			return e.line
+		}
+	}
+	return 0
 }
 
 // topicACLs makes one TopicACL of the entries, or as many as their number needs.

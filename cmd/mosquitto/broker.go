@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -102,8 +103,16 @@ func (m *brokerMaker) take() {
 		"log_dest", "log_type", "log_timestamp", "log_timestamp_format", "log_facility", "connection_messages",
 		"websockets_log_level", "set_tcp_nodelay": // the cluster's business, or no longer a question
 	default:
-		m.say("there is nothing like it, and it is left out")
+		m.unknown()
 	}
+}
+
+var settingNames = regexp.MustCompile(`^[A-Za-z0-9_]*`)
+
+// unknown notes a setting of which nothing is known, without its value: it may be a
+// secret.
+func (m *brokerMaker) unknown() {
+	m.note(m.setting.file, m.setting.line, "%s: there is nothing like it, and it is left out", settingNames.FindString(m.setting.key))
 }
 
 // say notes something about the setting.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -113,6 +114,79 @@ func TestManyTopicsAreSplit(t *testing.T) {
 	}
 	if found != topics {
 		t.Errorf("%d topics of %d", found, topics)
+	}
+}
+
+func TestWhatCannotBeSaidDeniesMoreAndAllowsNothing(t *testing.T) {
+	long := strings.Repeat("x", 600)
+	for name, tc := range map[string]struct {
+		acl   string
+		rules []string // in force, in their order
+		note  string
+	}{
+		"a client within a level": {"pattern readwrite x/#\npattern deny x/%c-secret/#",
+			[]string{"Allow [x/#]", "Deny [x/+/#]"}, `acl:2: deny "x/%c-secret/#" denies "x/+/#" here, which is more: %u and %c stand for whole levels`},
+		"a client within a level is not allowed": {"pattern read a\npattern read x/%c-mine",
+			[]string{"Allow [a]"}, `acl:2: read "x/%c-mine" is left out`},
+		"a user within a level, for users that come later": {"user known\ntopic read in/#\npattern deny in/dev-%u",
+			[]string{"Allow [in/#]", "Deny [in/+]"}, `denies "in/+" here`},
+		"a whole level stays": {"pattern deny %u/x-%c/%c", []string{"Deny [%u/+/%c]"}, `denies "%u/+/%c" here`},
+		"the same twice":      {"pattern deny a/x%u\npattern deny a/%uy", []string{"Deny [a/+]"}, `denies "a/+" here`},
+		"a topic line": {"user u\ntopic read #\ntopic deny a/%u/b",
+			[]string{"Allow [#]", "Deny [a/+/b]"}, `acl:3: deny "a/%u/b" denies "a/+/b" here, which is more: a topic line takes %u`},
+		"a topic that is too long": {"topic deny " + long + "/b/" + long + "/c\ntopic read " + long + "/" + long,
+			[]string{"Deny [" + long + "/b/#]"}, "at most 1024 bytes"},
+		"a first level that is too long": {"topic deny " + long + long + "/b", []string{"Deny [#]"}, `denies "#" here`},
+		"a group":                        {"topic read a\ntopic deny $share/g%c/a", []string{"Allow [a]"}, "says nothing in Mosquitto"},
+		"what nothing covers": {"topic read a\ntopic read $ready\npattern deny $x%c/a\npattern read $SYS/#",
+			[]string{"Allow [a]"}, `acl:2: read "$ready" is left out: line 3 denies topics that begin with '$'`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := Convert(Input{ACL: &Source{"acl", []byte(tc.acl)}, Broker: "edge"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			mustBeAccepted(t, out)
+			set, _ := manifest.Source{Paths: []string{"-"}, Stdin: bytes.NewReader(out.Join())}.Load()
+			var rules []string
+			for _, a := range set.ACLs {
+				for _, r := range a.Spec.Rules {
+					rules = append(rules, fmt.Sprint(r.Effect, " ", r.Topics))
+				}
+			}
+			if !slices.Equal(rules, tc.rules) {
+				t.Errorf("rules %q, want %q", rules, tc.rules)
+			}
+			if notes := strings.Join(out.Notes, "\n"); !strings.Contains(notes, tc.note) {
+				t.Errorf("notes %s, want %q", notes, tc.note)
+			}
+		})
+	}
+}
+
+func TestValuesOfUnknownSettingsAreNotRepeated(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mosquitto.conf")
+	settings := "auth_opt_pg_password hunter2\nbridge_psk hunter2\npassword hunter2\nremote_password hunter2\n" +
+		"auth_opt_x=hunter2\nauth_opt_y\thunter2\n"
+	if err := os.WriteFile(path, []byte(settings), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := ReadConfig(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := Convert(Input{Config: c, Broker: "edge"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := string(out.Join()) + strings.Join(out.Notes, "\n")
+	if strings.Contains(said, "hunter2") {
+		t.Errorf("a value is repeated: %s", said)
+	}
+	for _, key := range []string{"auth_opt_pg_password", "bridge_psk", "password", "auth_opt_x", "auth_opt_y"} {
+		if !strings.Contains(said, " "+key+": there is nothing like it") {
+			t.Errorf("nothing is said of %s: %s", key, said)
+		}
 	}
 }
 

@@ -2,8 +2,9 @@
 // password file into MQTTUsers and Secrets, its ACL file into TopicACLs, its
 // mosquitto.conf into a Broker.
 //
-// The files are read as Mosquitto 2.0 reads them. What cannot be expressed is left
-// out, never widened, and is said in a comment of the manifest and as a note.
+// The files are read as Mosquitto 2.0 reads them. What cannot be expressed never
+// widens access: what allows is left out, and what denies denies more. Either is said
+// in a comment of the manifest and as a note.
 package mosquitto
 
 import (
@@ -87,16 +88,21 @@ type converter struct {
 	names       names
 	credentials []credential
 	rules       *aclFile // nil without an ACL file
+	undeniable  int      // line of a denial of the ACL file, see aclFile.undeniable
 }
 
 func (c *converter) read() (err error) {
 	if c.Passwd != nil {
 		c.credentials = parsePasswd(c.Passwd)
 	}
-	if c.ACL != nil {
-		c.rules, err = parseACL(c.ACL)
+	if c.ACL == nil {
+		return nil
 	}
-	return err
+	if c.rules, err = parseACL(c.ACL); err != nil {
+		return err
+	}
+	c.undeniable = c.rules.undeniable()
+	return nil
 }
 
 // usernames are those of both files, in their order, each once.

@@ -22,6 +22,7 @@ type acl struct {
 // renderUsers has asked admission before, and it has not failed.
 func renderACLs(in Input, users []user) []acl {
 	admits, _ := admission(in)
+	known := newDirectory(users)
 	var out []acl
 	for i := range in.ACLs {
 		source := &in.ACLs[i]
@@ -30,7 +31,7 @@ func renderACLs(in Input, users []user) []acl {
 		}
 		a := acl{Object: describe(source)}
 		if a.Verdict = admits(source.Namespace); a.Verdict.Accepted() {
-			a.judge(source, users)
+			a.judge(source, known)
 		}
 		a.Digest = digest(a.Generation, a.rendered)
 		out = append(out, a)
@@ -39,38 +40,54 @@ func renderACLs(in Input, users []user) []acl {
 	return out
 }
 
-// judge renders an admitted TopicACL, or says in its verdict why it cannot.
-func (a *acl) judge(source *v1alpha1.TopicACL, users []user) {
+// judge renders an admitted TopicACL. Of one with a mistake in it, which its
+// verdict names, it renders what can be understood of its denials and subjects.
+func (a *acl) judge(source *v1alpha1.TopicACL, known directory) {
 	policy := config.Policy{Source: a.Key.String()}
 	for _, r := range source.Spec.Rules {
 		policy.Rules = append(policy.Rules, rule(r))
 	}
-	if a.Verdict = validRules(policy.Rules); !a.Verdict.Accepted() {
-		policy.Rules = denials(policy.Rules)
-	}
+	a.Verdict = validRules(policy.Rules)
 	for i, s := range source.Spec.Subjects {
-		names, err := subject(s, a.Key.Namespace, users)
+		names, err := known.named(s, a.Key.Namespace)
 		if err != nil {
-			a.Verdict = rejected(v1alpha1.ReasonInvalidSubject, "spec.subjects[%d].selector: %v", i, err)
-			return
+			a.reject(v1alpha1.ReasonInvalidSubject, "spec.subjects[%d].selector: %v; %s to its other subjects", i, err, untilMended)
+			continue
 		}
 		policy.Users = append(policy.Users, names...)
 		policy.Anonymous = policy.Anonymous || s.Anonymous
 		policy.Authenticated = policy.Authenticated || s.Authenticated
 	}
+	if !a.Verdict.Accepted() {
+		policy.Rules = understood(denials(policy.Rules))
+	}
 	slices.Sort(policy.Users)
 	policy.Users = slices.Compact(policy.Users)
 	a.MatchedUsers = int32(len(policy.Users))
-	if len(policy.Rules) == 0 {
-		return
+	policy.Users = slices.DeleteFunc(policy.Users, func(name string) bool { return known.usernames[name].rendered == nil })
+	a.render(policy)
+}
+
+// reject rejects the TopicACL, unless an earlier mistake has.
+func (a *acl) reject(reason, format string, args ...any) {
+	if a.Verdict.Accepted() {
+		a.Verdict = rejected(reason, format, args...)
 	}
-	if len(policy.Users) > 0 || policy.Anonymous || policy.Authenticated {
+}
+
+// render puts the policy in force, if it says anything to anybody.
+func (a *acl) render(policy config.Policy) {
+	a.rendered = nil
+	if len(policy.Rules) > 0 && (len(policy.Users) > 0 || policy.Anonymous || policy.Authenticated) {
 		a.rendered = &policy
 	}
 }
 
-// denials is what stays in force of a TopicACL with a mistake in it: all that it
-// denies and that can be understood, so that a slip of the pen opens nothing.
+// untilMended is what a TopicACL with a mistake in it does.
+const untilMended = "until this is mended, nothing of it is allowed, and what it denies stays denied"
+
+// denials is what stays in force of a TopicACL that is not accepted, so that
+// neither a slip of the pen nor a lack of room opens anything: the rules that deny.
 func denials(rules []config.Rule) []config.Rule {
 	var out []config.Rule
 	for i, r := range rules {
@@ -78,6 +95,18 @@ func denials(rules []config.Rule) []config.Rule {
 			continue
 		}
 		if i != len(out) {
+			r.Index = i
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// understood leaves out the topics that are not valid, and rules without any other.
+func understood(rules []config.Rule) []config.Rule {
+	var out []config.Rule
+	for i, r := range rules {
+		if i != len(out) && r.Index == 0 {
 			r.Index = i
 		}
 		r.Topics = slices.DeleteFunc(slices.Clone(r.Topics), func(topic string) bool {
@@ -100,23 +129,41 @@ func validRules(rules []config.Rule) Verdict {
 		return accepted("")
 	}
 	message := strings.ReplaceAll(err.Error(), "access.policies[0].", "spec.")
-	return rejected(v1alpha1.ReasonInvalidRule, "%s; until this is mended, nothing of it is allowed, and what it denies stays denied", strings.ReplaceAll(message, "\n", "; "))
+	return rejected(v1alpha1.ReasonInvalidRule, "%s; %s", strings.ReplaceAll(message, "\n", "; "), untilMended)
 }
 
-// subject returns the usernames that a subject of a TopicACL in namespace means
-// among the accepted users.
-func subject(s v1alpha1.Subject, namespace string, users []user) ([]string, error) {
-	selector := labels.Nothing()
-	if s.Selector != nil {
-		var err error
-		if selector, err = metav1.LabelSelectorAsSelector(s.Selector); err != nil {
-			return nil, err
+// directory holds the accepted users, as subjects ask for them.
+type directory struct {
+	usernames  map[string]*user
+	namespaces map[string][]*user
+}
+
+func newDirectory(users []user) directory {
+	d := directory{map[string]*user{}, map[string][]*user{}}
+	for i := range users {
+		if u := &users[i]; u.Verdict.Accepted() {
+			d.usernames[u.Username] = u
+			d.namespaces[u.Key.Namespace] = append(d.namespaces[u.Key.Namespace], u)
 		}
 	}
+	return d
+}
+
+// named returns the usernames that a subject of a TopicACL in namespace means.
+func (d directory) named(s v1alpha1.Subject, namespace string) ([]string, error) {
 	var names []string
-	for _, u := range users {
-		selected := u.Key.Namespace == namespace && selector.Matches(labels.Set(u.source.Labels))
-		if u.Verdict.Accepted() && (selected || s.User == u.Username) {
+	if d.usernames[s.User] != nil {
+		names = append(names, s.User)
+	}
+	if s.Selector == nil {
+		return names, nil
+	}
+	selector, err := metav1.LabelSelectorAsSelector(s.Selector)
+	if err != nil {
+		return nil, err
+	}
+	for _, u := range d.namespaces[namespace] {
+		if selector.Matches(labels.Set(u.source.Labels)) {
 			names = append(names, u.Username)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
 )
@@ -38,4 +39,13 @@ func admission(in Input) (func(namespace string) Verdict, error) {
 			"Broker %s/%s does not admit namespace %q: widen its spec.allowedUsers.namespaces",
 			in.Broker.Namespace, in.Broker.Name, namespace)
 	}, nil
+}
+
+// nameFor names an object to readers of a namespace, who are not told what objects
+// others have.
+func nameFor(namespace, kind string, key types.NamespacedName) string {
+	if key.Namespace != namespace {
+		return fmt.Sprintf("a %s of another namespace", kind)
+	}
+	return fmt.Sprintf("%s %s", kind, key)
 }

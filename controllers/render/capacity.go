@@ -2,11 +2,9 @@ package render
 
 import (
 	"cmp"
-	"encoding/json"
 	"slices"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
@@ -57,145 +55,65 @@ func (s *sizes) shards(before int) int {
 	return max(s.fewest(splitAt), min(before, s.fewest(splitAt/2)))
 }
 
-// applicant is an object that takes room in the access files.
-type applicant struct {
-	kind    string
-	key     types.NamespacedName
-	created time.Time
-	user    *user // or
-	acl     *acl
-	refused Verdict
-}
-
-// fit renders the ACLs and refuses as many of the newest users and ACLs as it
-// takes for every shard to stay within maxShard; one that is larger by itself is
-// refused alone. It returns the sizes of what is left.
-func fit(in Input, users []user) ([]user, []acl, sizes) {
+// fit renders the ACLs, and refuses what has no room in its shard, of which none
+// becomes larger than maxShard. What is denied is placed first. Users and what is
+// allowed follow, the oldest first: where a shard is full, the newer ones that need
+// room in it are refused, and nobody else. Size never loosens access: an ACL that is
+// refused keeps its denials, and where even these have no room, the clients that
+// they are for are not admitted. It returns what is left, and the room that it takes.
+func fit(in Input, users []user) ([]user, []acl, *room) {
 	acls := renderACLs(in, users)
-	r := newRoom(acls)
-	oldestFirst := applicants(in, users, acls)
-	var refused []applicant
-	full := false
+	r := newRoom(in, acls)
+	oldestFirst := applicants(in, users, r.acls)
 	for _, a := range oldestFirst {
-		switch {
-		case r.tooLarge(a):
-			a.refused = tooLarge()
-		case full || !r.take(a):
-			full = true
-			a.refused = noRoom(in.Broker)
-		default:
-			continue
+		if a.acl != nil {
+			r.deny(a.acl)
 		}
-		refused = append(refused, a)
+	}
+	refused := verdicts{}
+	for _, a := range oldestFirst {
+		if v := r.place(a); !v.Accepted() {
+			refused[a.object] = v
+		}
 	}
 	if len(refused) > 0 {
-		users, acls = refuse(in, users, refused)
+		users, acls = r.refuse(in, users, refused)
 	}
-	return users, acls, r.sizes
+	return users, acls, r
 }
 
-// room adds up what the applicants need that were taken.
-type room struct {
-	sizes sizes
-	// naming holds the ACLs that name a user, by username.
-	naming map[string][]*acl
-	// users and acls were taken.
-	users map[string]bool
-	acls  map[*acl]bool
-	// listed holds the shards that have a list of an ACL's users.
-	listed map[*acl]*[config.MaxShards]bool
+// applicant is an object that takes room in the access files.
+type applicant struct {
+	object
+	created time.Time
+	user    *user // or
+	acl     *aclRecord
 }
 
-func newRoom(acls []acl) *room {
-	r := &room{
-		naming: map[string][]*acl{}, users: map[string]bool{}, acls: map[*acl]bool{}, listed: map[*acl]*[config.MaxShards]bool{},
-	}
-	for i := range acls {
-		if a := &acls[i]; a.rendered != nil {
-			r.listed[a] = &[config.MaxShards]bool{}
-			for _, username := range a.rendered.Users {
-				r.naming[username] = append(r.naming[username], a)
-			}
-		}
-	}
-	return r
+// object tells applicants apart.
+type object struct {
+	kind string
+	key  types.NamespacedName
 }
 
-// tooLarge says that the applicant has no place in a shard of its own.
-func (r *room) tooLarge(a applicant) bool { return envelope+a.record() > maxShard }
-
-// take adds what the applicant needs, unless a shard becomes too large by it.
-func (r *room) take(a applicant) bool {
-	before := r.sizes
-	if a.user != nil {
-		name := a.user.Username
-		r.users[name] = true
-		r.sizes.add(name, a.record())
-		for _, acl := range r.naming[name] {
-			r.list(acl, name)
-		}
-	} else {
-		r.acls[a.acl] = true
-		r.sizes.add(a.acl.rendered.Source, a.record())
-		for _, name := range a.acl.rendered.Users {
-			r.list(a.acl, name)
-		}
-	}
-	if r.sizes.largest(config.MaxShards) <= maxShard {
-		return true
-	}
-	r.sizes = before
-	return false
-}
-
-// list adds a name to the list of an ACL's users in the name's shard, once both
-// were taken.
-func (r *room) list(a *acl, username string) {
-	if !r.users[username] || !r.acls[a] {
-		return
-	}
-	bytes := len(username) + len(`"",`)
-	if listed := &r.listed[a][config.ShardOf(username, config.MaxShards)]; !*listed {
-		*listed = true
-		bytes += len(a.rendered.Source) + len(`"":[],`)
-	}
-	r.sizes.add(username, bytes)
-}
-
-// record is the size of what is rendered of the applicant, without the names of
-// an ACL's users.
-func (a applicant) record() int {
-	if a.user != nil {
-		return encodedSize(a.user.rendered)
-	}
-	policy := *a.acl.rendered
-	policy.Users = nil
-	return encodedSize(policy)
-}
-
-func encodedSize(record any) int {
-	// Types of package config always encode.
-	encoded, _ := json.Marshal(record)
-	return len(encoded) + len(",")
-}
+// verdicts on those that are refused.
+type verdicts map[object]Verdict
 
 // applicants returns what was rendered, the oldest first; of the same age, by
 // kind, namespace and name.
-func applicants(in Input, users []user, acls []acl) []applicant {
+func applicants(in Input, users []user, acls []*aclRecord) []applicant {
 	var out []applicant
 	for i := range users {
 		if u := &users[i]; u.rendered != nil {
-			out = append(out, applicant{kind: v1alpha1.KindMQTTUser, key: u.Key, created: u.source.CreationTimestamp.Time, user: u})
+			out = append(out, applicant{object{v1alpha1.KindMQTTUser, u.Key}, u.source.CreationTimestamp.Time, u, nil})
 		}
 	}
-	created := map[types.NamespacedName]metav1.Time{}
+	created := map[types.NamespacedName]time.Time{}
 	for i := range in.ACLs {
-		created[keyOf(&in.ACLs[i])] = in.ACLs[i].CreationTimestamp
+		created[keyOf(&in.ACLs[i])] = in.ACLs[i].CreationTimestamp.Time
 	}
-	for i := range acls {
-		if a := &acls[i]; a.rendered != nil {
-			out = append(out, applicant{kind: v1alpha1.KindTopicACL, key: a.Key, created: created[a.Key].Time, acl: a})
-		}
+	for _, a := range acls {
+		out = append(out, applicant{object{v1alpha1.KindTopicACL, a.Key}, created[a.Key], nil, a})
 	}
 	slices.SortFunc(out, func(a, b applicant) int {
 		return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.kind, b.kind), compareKeys(a.key, b.key))
@@ -203,39 +121,73 @@ func applicants(in Input, users []user, acls []acl) []applicant {
 	return out
 }
 
-// refuse returns the users and ACLs as they are without the refused ones. It
-// leaves those of the caller as they are.
-func refuse(in Input, users []user, refused []applicant) ([]user, []acl) {
-	verdicts := map[string]map[types.NamespacedName]Verdict{v1alpha1.KindMQTTUser: {}, v1alpha1.KindTopicACL: {}}
-	for _, r := range refused {
-		verdicts[r.kind][r.key] = r.refused
-	}
+// refuse returns the users and ACLs as they are without what was refused. It leaves
+// those of the caller as they are.
+func (r *room) refuse(in Input, users []user, refused verdicts) ([]user, []acl) {
 	users = slices.Clone(users)
 	for i := range users {
 		u := &users[i]
-		if verdict, ok := verdicts[v1alpha1.KindMQTTUser][u.Key]; ok {
-			u.rendered, u.Verdict = nil, verdict
+		if v, ok := refused[object{v1alpha1.KindMQTTUser, u.Key}]; ok {
+			u.rendered, u.Verdict = nil, v
 		}
+	}
+	placed := map[types.NamespacedName]bool{}
+	for _, a := range r.acls {
+		placed[a.Key] = a.placed
 	}
 	acls := renderACLs(in, users)
 	for i := range acls {
 		a := &acls[i]
-		if verdict, ok := verdicts[v1alpha1.KindTopicACL][a.Key]; ok {
-			a.rendered, a.MatchedUsers, a.Verdict = nil, 0, verdict
-			a.Digest = digest(a.Generation, a.rendered)
+		if v, ok := refused[object{v1alpha1.KindTopicACL, a.Key}]; ok {
+			a.refuse(v, placed[a.Key])
 		}
 	}
 	return users, acls
 }
 
-func noRoom(broker *v1alpha1.Broker) Verdict {
+// refuse leaves nothing of the ACL in force but its denials, if they have room.
+func (a *acl) refuse(v Verdict, denied bool) {
+	a.Verdict = v
+	if a.rendered == nil {
+		return
+	}
+	left := *a.rendered
+	if left.Rules = denials(left.Rules); !denied {
+		left.Rules = nil
+	}
+	a.render(left)
+	a.Digest = digest(a.Generation, a.rendered)
+}
+
+func (r *room) noRoom() Verdict {
 	return rejected(v1alpha1.ReasonBrokerFull,
-		"older users and TopicACLs of Broker %s/%s fill the %d KiB that it can hold: delete or disable users, "+
+		"other users and TopicACLs of Broker %s fill its shard, one of %d, of %d KiB each: delete or disable users, "+
 			"give one TopicACL to many users by subjects.authenticated and %%u, or use a second Broker",
-		broker.Namespace, broker.Name, config.MaxShards*maxShard>>10)
+		r.broker, config.MaxShards, maxShard>>10)
 }
 
 func tooLarge() Verdict {
 	return rejected(v1alpha1.ReasonBrokerFull,
 		"it takes more than the %d KiB that a Broker has for one object: split it into several", maxShard>>10)
+}
+
+// keeping says of a verdict on the ACL what stays in force of it.
+func (a *aclRecord) keeping(v Verdict) Verdict {
+	if a.placed {
+		v.Message += "; until then nothing of it is allowed, and what it denies stays denied"
+	}
+	return v
+}
+
+// exposing is the verdict on an ACL whose denials have no room.
+func (a *aclRecord) exposing() Verdict {
+	return rejected(v1alpha1.ReasonBrokerFull, "what it denies takes %d KiB, which its shard of %d KiB has no room for: "+
+		"split it into several or make its rules fewer; until then the clients that it is for are not admitted",
+		a.denials>>10, maxShard>>10)
+}
+
+// exposed is the verdict on a user of such an ACL, for eyes of the user's namespace.
+func exposed(acl types.NamespacedName, namespace string) Verdict {
+	return rejected(v1alpha1.ReasonBrokerFull, "the Broker has no room for what %s denies to this user: "+
+		"split that TopicACL into several or make its rules fewer", nameFor(namespace, v1alpha1.KindTopicACL, acl))
 }

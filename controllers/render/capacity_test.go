@@ -2,6 +2,7 @@ package render_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -46,6 +47,239 @@ func largest(out *render.Output) int {
 	return size
 }
 
+// youngestOf returns by shard the youngest of the users that devices made.
+func youngestOf(access config.Access) map[int]string {
+	out := map[int]string{}
+	for _, u := range access.Users {
+		shard := config.ShardOf(u.Username, config.MaxShards)
+		out[shard] = max(out[shard], u.Username)
+	}
+	return out
+}
+
+// oldestRefused returns the oldest of the users that devices made whom a shard has
+// no room for; where there is none, a name behind all others.
+func oldestRefused(out *render.Output, shard int) string {
+	oldest := "~"
+	for _, u := range out.Users {
+		if !u.Verdict.Accepted() && strings.HasPrefix(u.Username, "user-") && config.ShardOf(u.Username, config.MaxShards) == shard {
+			oldest = min(oldest, u.Username)
+		}
+	}
+	return oldest
+}
+
+// crowd is users of one shard, of some size each, and more of them than it holds.
+func crowd(shard int) []v1alpha1.MQTTUser {
+	return slices.DeleteFunc(devices(5000, 1600), func(u v1alpha1.MQTTUser) bool {
+		return config.ShardOf(u.Name, config.MaxShards) != shard
+	})
+}
+
+// aclsOf are TopicACLs with sources of one shard, one a second from some time on.
+func aclsOf(t *testing.T, shard, n int, created int64, spec string) []v1alpha1.TopicACL {
+	t.Helper()
+	var out []v1alpha1.TopicACL
+	for i := 0; len(out) < n; i++ {
+		a := input(t, fmt.Sprintf(`{kind: TopicACL, metadata: {name: acl-%05d}, spec: {brokerRef: {name: edge}, %s}}`, i, spec)).ACLs[0]
+		if config.ShardOf("iot/"+a.Name, config.MaxShards) == shard {
+			a.CreationTimestamp = metav1.Unix(created+int64(len(out)), 0)
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// fill gives a rule some kibibytes of topics below a level.
+func fill(r *v1alpha1.Rule, level string, kib int) {
+	for i := range kib {
+		r.Topics = append(r.Topics, fmt.Sprintf("%s/%0*d", level, 1020-len(level), i))
+	}
+}
+
+// policyOf returns what is in force of an ACL.
+func policyOf(t *testing.T, out *render.Output, name string) config.Policy {
+	t.Helper()
+	for _, p := range accessOf(t, out).Policies {
+		if p.Source == "iot/"+name {
+			return p
+		}
+	}
+	return config.Policy{}
+}
+
+func TestAFullShardRefusesNobodyElse(t *testing.T) {
+	in := input(t)
+	in.Users = crowd(3)
+	full := aclsOf(t, 3, 1, 10_000, `subjects: [{authenticated: true}], rules: [{effect: Allow, actions: [All], topics: [a]}]`)[0]
+	other := aclsOf(t, 4, 1, 10_000, `subjects: [{authenticated: true}], rules: [{effect: Allow, actions: [All], topics: [a]}]`)[0]
+	small := devices(5100, 0)[5000:]
+	in.Users = append(in.Users, small...)
+	in.ACLs = append(in.ACLs, full, other)
+
+	out := mustRender(t, in)
+	for _, u := range small {
+		refused := config.ShardOf(u.Name, config.MaxShards) == 3
+		if v := verdictOf(t, out.Users, u.Name); refused == v.Accepted() {
+			t.Errorf("%s: %+v", u.Name, v)
+		}
+	}
+	if v := verdictOf(t, out.ACLs, full.Name); v.Reason != v1alpha1.ReasonBrokerFull || strings.Contains(v.Message, "denies") {
+		t.Errorf("the ACL of the full shard: %+v", v)
+	}
+	if v := verdictOf(t, out.ACLs, other.Name); !v.Accepted() {
+		t.Errorf("the ACL of another shard: %+v", v)
+	}
+	in.Previous = out.Access
+	for range 3 {
+		rand.Shuffle(len(in.Users), func(i, j int) { in.Users[i], in.Users[j] = in.Users[j], in.Users[i] })
+		rand.Shuffle(len(in.ACLs), func(i, j int) { in.ACLs[i], in.ACLs[j] = in.ACLs[j], in.ACLs[i] })
+		if again := mustRender(t, in); again.Revision != out.Revision {
+			t.Fatal("another order gives another configuration")
+		}
+	}
+}
+
+func TestARefusedACLKeepsItsDenials(t *testing.T) {
+	const rules = `rules: [{effect: Allow, actions: [All], topics: [open]}, {effect: Deny, actions: [All], topics: [secret]}]`
+	for name, grow := range map[string]int{"for lack of room": 40, "for its size": 470} {
+		t.Run(name, func(t *testing.T) {
+			in := input(t)
+			in.Users = crowd(3)
+			acl := aclsOf(t, 3, 1, 10_000, `subjects: [{user: `+in.Users[0].Name+`}, {authenticated: true}], `+rules)[0]
+			fill(&acl.Spec.Rules[0], "open", grow)
+			in.ACLs = append(in.ACLs, acl)
+			out := mustRender(t, in)
+			v := verdictOf(t, out.ACLs, acl.Name)
+			if v.Reason != v1alpha1.ReasonBrokerFull || !strings.Contains(v.Message, "what it denies stays denied") {
+				t.Errorf("verdict %+v", v)
+			}
+			if out.ACLs[0].MatchedUsers != 1 {
+				t.Errorf("%d users are matched", out.ACLs[0].MatchedUsers)
+			}
+			p := policyOf(t, out, acl.Name)
+			if len(p.Rules) != 1 || p.Rules[0].Effect != config.Deny || p.Rules[0].Index != 1 || !p.Authenticated || len(p.Users) != 1 {
+				t.Errorf("in force is %+v", p)
+			}
+		})
+	}
+}
+
+func TestDenialsAreSafeFromACrowd(t *testing.T) {
+	in := input(t)
+	in.Users = crowd(3)
+	before := len(accessOf(t, mustRender(t, in)).Users)
+	acl := aclsOf(t, 3, 1, 10_000, `subjects: [{authenticated: true}], rules: [{effect: Deny, actions: [All], topics: [secret]}]`)[0]
+	fill(&acl.Spec.Rules[0], "secret", 50)
+	in.ACLs = append(in.ACLs, acl)
+	out := mustRender(t, in)
+	if v := verdictOf(t, out.ACLs, acl.Name); !v.Accepted() {
+		t.Errorf("the newest object of all, which denies: %+v", v)
+	}
+	rendered := accessOf(t, out)
+	if n := len(rendered.Users); n >= before || n == 0 {
+		t.Errorf("%d users are left of %d", n, before)
+	}
+	if youngest, oldest := youngestOf(rendered)[3], oldestRefused(out, 3); oldest < youngest {
+		t.Errorf("%s is refused, and %s, which is newer, is not", oldest, youngest)
+	}
+}
+
+func TestClientsWhoseDenialsHaveNoRoomAreNotAdmitted(t *testing.T) {
+	for subject, want := range map[string]struct {
+		admitted  []string
+		anonymous bool
+	}{
+		"user: user-00000":    {[]string{"user-00001"}, true},
+		"authenticated: true": {nil, true},
+		"anonymous: true":     {[]string{"user-00000", "user-00001"}, false},
+	} {
+		t.Run(subject, func(t *testing.T) {
+			in := input(t, `{kind: Broker, spec: {authentication: {anonymous: true}, authorization: {default: Allow}}}`)
+			in.Users = devices(2, 0)
+			in.ACLs = aclsOf(t, 3, 1, 0, `subjects: [{`+subject+`}], rules: [
+				{effect: Allow, actions: [All], topics: [a]}, {effect: Deny, actions: [All], topics: [secret]}]`)
+			fill(&in.ACLs[0].Spec.Rules[1], "secret", 470)
+			out := mustRender(t, in)
+			if v := out.ACLs[0].Verdict; v.Reason != v1alpha1.ReasonBrokerFull || !strings.Contains(v.Message, "are not admitted") {
+				t.Errorf("the ACL: %+v", v)
+			}
+			cfg, err := config.Parse(out.Settings, out.Access)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var admitted []string
+			for _, u := range cfg.Access.Users {
+				admitted = append(admitted, u.Username)
+			}
+			if !slices.Equal(admitted, want.admitted) || cfg.Settings.Anonymous != want.anonymous || len(cfg.Access.Policies) > 0 {
+				t.Errorf("admitted are %q, anonymous %v, in force %d policies", admitted, cfg.Settings.Anonymous, len(cfg.Access.Policies))
+			}
+			for _, u := range out.Users {
+				if !u.Verdict.Accepted() && !strings.Contains(u.Verdict.Message, "TopicACL iot/"+in.ACLs[0].Name) {
+					t.Errorf("%s: %+v", u.Key, u.Verdict)
+				}
+			}
+		})
+	}
+}
+
+// Whatever has room, and in whatever order it came: nobody is admitted without all
+// that is denied to them.
+func TestSizeNeverLoosensAccess(t *testing.T) {
+	for seed := range uint64(5) {
+		dice := rand.New(rand.NewPCG(seed, 0))
+		in := input(t)
+		in.Users = crowd(3)
+		for i, a := range aclsOf(t, 3, 12, 0, `subjects: [], rules: [{effect: Allow, actions: [All], topics: [a]}, {effect: Deny, actions: [All], topics: [b]}]`) {
+			a.CreationTimestamp = metav1.Unix(dice.Int64N(5000), 0)
+			for range 20 {
+				a.Spec.Subjects = append(a.Spec.Subjects, v1alpha1.Subject{User: in.Users[dice.IntN(len(in.Users))].Name})
+			}
+			fill(&a.Spec.Rules[0], "a", dice.IntN(60))
+			fill(&a.Spec.Rules[1], fmt.Sprint("b", i), dice.IntN(100))
+			in.ACLs = append(in.ACLs, a)
+		}
+		out := mustRender(t, in)
+		if size := largest(out); size > 450<<10 {
+			t.Errorf("seed %d: the largest file has %d bytes", seed, size)
+		}
+		access := accessOf(t, out)
+		policies := map[string]config.Policy{}
+		for _, p := range access.Policies {
+			policies[p.Source] = p
+		}
+		for _, u := range access.Users {
+			for _, a := range in.ACLs {
+				if !slices.ContainsFunc(a.Spec.Subjects, func(s v1alpha1.Subject) bool { return s.User == u.Username }) {
+					continue
+				}
+				p := policies["iot/"+a.Name]
+				denied := slices.ContainsFunc(p.Rules, func(r config.Rule) bool {
+					return r.Effect == config.Deny && slices.Equal(r.Topics, a.Spec.Rules[1].Topics)
+				})
+				if !denied || !slices.Contains(p.Users, u.Username) {
+					t.Fatalf("seed %d: %s is admitted, and free of what %s denies", seed, u.Username, a.Name)
+				}
+			}
+		}
+	}
+}
+
+func TestDisabledUsersTakeNoRoom(t *testing.T) {
+	in := input(t)
+	in.Users = devices(3, 0)
+	in.Users[1].Spec.Disabled = true
+	in.ACLs = append(in.ACLs, everybody(t))
+	out := mustRender(t, in)
+	if p := policyOf(t, out, "everybody"); !slices.Equal(p.Users, []string{"user-00000", "user-00002"}) {
+		t.Errorf("the ACL is for %q", p.Users)
+	}
+	if n := out.ACLs[0].MatchedUsers; n != 3 {
+		t.Errorf("%d users are matched", n)
+	}
+}
+
 func TestTheNewestAreRefusedWhenTheBrokerIsFull(t *testing.T) {
 	slow := &slowHash{}
 	in := input(t, secrets, devACL)
@@ -73,10 +307,9 @@ func TestTheNewestAreRefusedWhenTheBrokerIsFull(t *testing.T) {
 		}
 	}
 	rendered := accessOf(t, out)
-	for i, u := range rendered.Users {
-		var n int
-		if _, err := fmt.Sscanf(u.Username, "user-%d", &n); err != nil || n >= accepted {
-			t.Fatalf("user %d is %s: not one of the %d oldest", i, u.Username, accepted)
+	for shard, youngest := range youngestOf(rendered) {
+		if oldest := oldestRefused(out, shard); oldest < youngest {
+			t.Errorf("shard %d: %s is refused, and %s, which is newer, is not", shard, oldest, youngest)
 		}
 	}
 	if len(rendered.Users) != accepted || slow.hashes.Load() != 0 {

@@ -131,13 +131,14 @@ func Render(in Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	users, acls, sizes := fit(in, users)
+	users, acls, room := fit(in, users)
 	unhashed := hashPasswords(in, users)
 	cfg := config.Config{Settings: settings(broker, in.Paths), Access: access(users, acls)}
+	cfg.Settings.Anonymous = cfg.Settings.Anonymous && !room.anonymous
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("render Broker %s/%s: %w", broker.Namespace, broker.Name, err)
 	}
-	out, err := encode(cfg, sizes.shards(max(1, len(in.Previous.Shards()))), users, acls)
+	out, err := encode(cfg, room.sizes.shards(max(1, len(in.Previous.Shards()))), users, acls)
 	if err != nil {
 		return nil, err
 	}

@@ -116,6 +116,17 @@ func accessOf(t *testing.T, out *render.Output) config.Access {
 	return cfg.Access
 }
 
+func verdictOf(t *testing.T, objects []render.Object, name string) render.Verdict {
+	t.Helper()
+	for _, o := range objects {
+		if o.Key.Name == name {
+			return o.Verdict
+		}
+	}
+	t.Fatalf("%s is not in the output", name)
+	return render.Verdict{}
+}
+
 const (
 	secrets = `{kind: Secret, metadata: {name: s}, stringData: {password: one, empty: "", passwordHash: " 7$one\n"}, data: {binary: AAE=}}`
 	dev     = `{kind: MQTTUser, metadata: {name: dev, labels: {fleet: eu}}, spec: {brokerRef: {name: edge}, authentication: {password: {secretRef: {name: s}}}}}`
@@ -217,7 +228,9 @@ func TestACLsAreJudged(t *testing.T) {
 		"rejected users":    {acl("name: a", `subjects: [{user: lost}], `+rules), "Accepted", "", 0, ""},
 		"bad filter":        {acl("name: a", `subjects: [{user: dev}], rules: [{effect: Allow, actions: [All], topics: [ok, "a/#/b"]}]`), "InvalidRule", "spec.rules[0].topics[1]", 1, ""},
 		"bad selector":      {acl("name: a", `subjects: [{selector: {matchExpressions: [{key: a, operator: Like}]}}], `+rules), "InvalidSubject", "spec.subjects[0]", 0, ""},
-		"other namespace":   {acl("name: a, namespace: far", `subjects: [{user: dev}], `+rules), "NotAllowedByBroker", "", 0, ""},
+		"bad selector, bad filter": {acl("name: a", `subjects: [{selector: {matchExpressions: [{key: a, operator: Like}]}}], rules: [{effect: Allow, actions: [All], topics: ["a/#/b"]}]`),
+			"InvalidRule", "spec.rules[0].topics[0]", 0, ""},
+		"other namespace": {acl("name: a, namespace: far", `subjects: [{user: dev}], `+rules), "NotAllowedByBroker", "", 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out := mustRender(t, input(t, secrets, dev, tt.acl,
@@ -394,18 +407,66 @@ func TestUnsupported(t *testing.T) {
 }
 
 func TestAMistakeInAnACLOpensNothing(t *testing.T) {
-	out := mustRender(t, input(t, secrets, dev, `{kind: TopicACL, metadata: {name: typo}, spec: {brokerRef: {name: edge, namespace: iot},
-		subjects: [{user: dev}], rules: [
-			{effect: Allow, actions: [All], topics: ["open/#"]},
-			{effect: Deny, actions: [All], topics: ["secret/#", "$share/g"]}]}}`))
-	if a := out.ACLs[0]; a.Verdict.Reason != "InvalidRule" {
-		t.Errorf("verdict %+v", a.Verdict)
+	const rules = `{effect: Allow, actions: [All], topics: ["open/#"]}, {effect: Deny, actions: [All], topics: ["secret/#"%s]}`
+	for name, tt := range map[string]struct{ subjects, filter, reason, message string }{
+		"a bad filter": {`{user: dev}`, `, "$share/g"`, "InvalidRule", "what it denies stays denied"},
+		"a bad selector": {`{selector: {matchExpressions: [{key: fleet, operator: in, values: [eu]}]}}, {user: dev}`, ``,
+			"InvalidSubject", "what it denies stays denied to its other subjects"},
+		"both": {`{user: dev}, {selector: {matchExpressions: [{key: fleet, operator: in, values: [eu]}]}}`, `, "$share/g"`,
+			"InvalidRule", "what it denies stays denied"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := mustRender(t, input(t, secrets, dev, fmt.Sprintf(`{kind: TopicACL, metadata: {name: typo},
+				spec: {brokerRef: {name: edge, namespace: iot}, subjects: [%s], rules: [`+rules+`]}}`, tt.subjects, tt.filter)))
+			if a := out.ACLs[0]; a.Verdict.Reason != tt.reason || !strings.HasSuffix(a.Verdict.Message, tt.message) || a.MatchedUsers != 1 {
+				t.Errorf("verdict %+v, matched %d", a.Verdict, a.MatchedUsers)
+			}
+			if access := string(out.Access[config.AccessFile]); !strings.Contains(access, "secret/#") || strings.Contains(access, "open/#") {
+				t.Fatalf("access: %s", access)
+			}
+			if p := accessOf(t, out).Policies[0]; p.Rules[0].Index != 1 || !reflect.DeepEqual(p.Users, []string{"dev"}) {
+				t.Errorf("the second rule of the source, for dev, is %+v", p)
+			}
+		})
 	}
-	if access := string(out.Access[config.AccessFile]); !strings.Contains(access, "secret/#") || strings.Contains(access, "open/#") {
-		t.Errorf("access: %s", access)
+}
+
+// abroad is a Broker that admits every namespace, and an object of another one.
+func abroad(t *testing.T, manifests ...string) render.Input {
+	t.Helper()
+	return input(t, append([]string{`{kind: Broker, spec: {allowedUsers: {namespaces: {from: All}}}}`}, manifests...)...)
+}
+
+func TestObjectsOfOtherNamespacesAreNotNamed(t *testing.T) {
+	for name, tt := range map[string]struct{ older, newer, message string }{
+		"username": {user("name: dev", `authentication: {x509: {commonName: a}}`),
+			user("name: mine, namespace: far", `username: dev, authentication: {x509: {commonName: b}}`),
+			`a MQTTUser of another namespace is older and has the username "dev"`},
+		"common name": {user("name: dev", `authentication: {x509: {commonName: a}}`),
+			user("name: mine, namespace: far", `authentication: {x509: {commonName: a}}`),
+			`a MQTTUser of another namespace is older and has the common name "a"`},
+		"username, at home": {user("name: dev, namespace: far", `authentication: {x509: {commonName: a}}`),
+			user("name: mine, namespace: far", `username: dev, authentication: {x509: {commonName: b}}`),
+			`MQTTUser far/dev is older and has the username "dev"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := abroad(t, tt.older, tt.newer)
+			in.Users[1].CreationTimestamp = metav1.Unix(1, 0)
+			if v := verdictOf(t, mustRender(t, in).Users, "mine"); v.Message != tt.message {
+				t.Errorf("%+v, want %q", v, tt.message)
+			}
+		})
 	}
-	if r := accessOf(t, out).Policies[0].Rules[0]; r.Index != 1 {
-		t.Errorf("the second rule of the source is called rule %d", r.Index)
+	out := mustRender(t, abroad(t, secrets, dev,
+		`{kind: TopicACL, metadata: {name: guard}, spec: {brokerRef: {name: edge}, subjects: [{authenticated: true}], rules: [{effect: Deny, actions: [All], topics: [a]}]}}`,
+		`{kind: TopicACL, metadata: {name: mine, namespace: far}, spec: {brokerRef: {name: edge, namespace: iot}, subjects: [{user: dev}], rules: [{effect: Allow, actions: [All], topics: [a]}]}}`))
+	found, err := render.FindShadows(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := render.Shadows{"far/mine": {{Index: 0, CoveredBy: "Deny in a TopicACL of another namespace"}}}
+	if !reflect.DeepEqual(found, want) {
+		t.Errorf("shadows %v, want %v", found, want)
 	}
 }
 

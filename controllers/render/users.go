@@ -86,14 +86,14 @@ func (c claims) take(name string, by types.NamespacedName) (holder types.Namespa
 func claim(names, commonNames claims, u *v1alpha1.MQTTUser) Verdict {
 	key := types.NamespacedName{Namespace: u.Namespace, Name: u.Name}
 	if holder, taken := names.take(u.Username(), key); taken {
-		return rejected(v1alpha1.ReasonUsernameTaken, "MQTTUser %s is older and has the username %q", holder, u.Username())
+		return rejected(v1alpha1.ReasonUsernameTaken, "%s is older and has the username %q", nameFor(u.Namespace, v1alpha1.KindMQTTUser, holder), u.Username())
 	}
 	commonName := u.CommonName()
 	if commonName == "" || u.Spec.Disabled {
 		return accepted("")
 	}
 	if holder, taken := commonNames.take(commonName, key); taken {
-		return rejected(v1alpha1.ReasonCommonNameTaken, "MQTTUser %s is older and has the common name %q", holder, commonName)
+		return rejected(v1alpha1.ReasonCommonNameTaken, "%s is older and has the common name %q", nameFor(u.Namespace, v1alpha1.KindMQTTUser, holder), commonName)
 	}
 	return accepted("")
 }

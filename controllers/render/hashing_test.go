@@ -11,8 +11,8 @@ import (
 	"github.com/godwit-mqtt/godwit/controllers/render"
 )
 
-// named is an input of so many users, u0 to uN, each with a password of its own.
-func named(t *testing.T, n int) render.Input {
+// usersWithPasswords is an input of so many users, u0 to uN, each with a password of its own.
+func usersWithPasswords(t *testing.T, n int) render.Input {
 	t.Helper()
 	var manifests []string
 	for i := range n {
@@ -56,7 +56,7 @@ func inAHurry() <-chan struct{} {
 }
 
 func TestPasswordsThatThereIsNoTimeForArePending(t *testing.T) {
-	in := named(t, 3)
+	in := usersWithPasswords(t, 3)
 	in.Hurry = inAHurry()
 	for _, want := range [][]string{{"u1", "u2"}, {"u2"}, nil} {
 		out := mustRender(t, in)
@@ -71,7 +71,7 @@ func TestPasswordsThatThereIsNoTimeForArePending(t *testing.T) {
 }
 
 func TestAChangedPasswordIsHashedBeforeAllOthers(t *testing.T) {
-	whole := named(t, 6)
+	whole := usersWithPasswords(t, 6)
 	in := whole
 	in.Users = whole.Users[4:]
 	in.Previous = mustRender(t, in).Access
@@ -85,7 +85,7 @@ func TestAChangedPasswordIsHashedBeforeAllOthers(t *testing.T) {
 }
 
 func TestAPendingUserKeepsItsHash(t *testing.T) {
-	in := named(t, 3)
+	in := usersWithPasswords(t, 3)
 	before := mustRender(t, in)
 	in.Previous = before.Access
 
@@ -102,7 +102,7 @@ func TestAPendingUserKeepsItsHash(t *testing.T) {
 }
 
 func TestAPendingUserInheritsNoHash(t *testing.T) {
-	in := named(t, 2)
+	in := usersWithPasswords(t, 2)
 	in.Previous = mustRender(t, in).Access
 
 	// Another MQTTUser of the username, whose password is another.
@@ -119,7 +119,7 @@ func TestAPendingUserInheritsNoHash(t *testing.T) {
 }
 
 func TestAUserWhoseSecretCannotBeReadKeepsItsHash(t *testing.T) {
-	in := named(t, 3)
+	in := usersWithPasswords(t, 3)
 	before := in
 	before.Users = in.Users[:2]
 	in.Previous = mustRender(t, before).Access
@@ -139,7 +139,7 @@ func TestAUserWhoseSecretCannotBeReadKeepsItsHash(t *testing.T) {
 }
 
 func TestRulesOfAPendingUserWaitForIt(t *testing.T) {
-	in := named(t, 2)
+	in := usersWithPasswords(t, 2)
 	in.ACLs = input(t, `{kind: TopicACL, metadata: {name: acl}, spec: {brokerRef: {name: edge}, subjects: [{user: u1}], rules: [{effect: Allow, actions: [All], topics: ["a"]}]}}`).ACLs
 	in.Hurry = inAHurry()
 	first := mustRender(t, in)

@@ -1,6 +1,7 @@
 package semantics_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -62,7 +63,7 @@ func TestChangedRulesTakeForceOnLiveConnections(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.users(t, "dev", "sender")
-	acl, guard := only("dev", w.everybody("dev", allow("a/#", "b/#"))), w.everybody("guard", deny("b/#"))
+	acl, guard := only("dev", w.everybody("dev", allow("a/#", "b/#", "own"))), w.everybody("guard", deny("b/#"))
 	w.ready(t, acl, only("sender", w.everybody("sender", allow("#"))))
 	c, sender := w.connect(t, "dev", "c"), w.connect(t, "sender", "s")
 	c.Subscribe("a/#", packet.QoS1)
@@ -86,7 +87,7 @@ func TestChangedRulesTakeForceOnLiveConnections(t *testing.T) {
 	c.ExpectSilence()
 
 	w.delete(t, guard)
-	testenv.Update(t, w.Env, acl, func(a *v1alpha1.TopicACL) { a.Spec.Rules = []v1alpha1.Rule{allow("a/#", "b/#")} })
+	testenv.Update(t, w.Env, acl, func(a *v1alpha1.TopicACL) { a.Spec.Rules = []v1alpha1.Rule{allow("a/#", "b/#", "own")} })
 	w.WaitFor(t, acl, testenv.Ready)
 	tell("a/3", "b/3")
 	c.Acknowledge(c.ExpectPublish("a/3", "m"))
@@ -94,8 +95,8 @@ func TestChangedRulesTakeForceOnLiveConnections(t *testing.T) {
 
 	w.delete(t, acl)
 	w.Eventually(t, func() error {
-		if publishes(c, "a/x") {
-			return fmt.Errorf("the rights of a deleted TopicACL are in force")
+		if publishes(c, "own") {
+			return errors.New("the rights of a deleted TopicACL are in force")
 		}
 		return nil
 	})
@@ -112,16 +113,16 @@ func TestTheOlderUserHoldsTheUsername(t *testing.T) {
 	older, younger := testenv.User(w.ns, "z-older", "edge", named("dev")), testenv.User(w.ns, "a-younger", "edge", named("dev"))
 	w.ready(t, testenv.Secret(w.ns, "z-older", "password", "older"), testenv.Secret(w.ns, "a-younger", "password", "younger"), older)
 	w.Eventually(t, func() error { // ages count in seconds
-		if err := w.Client.Create(t.Context(), younger); err != nil {
+		now := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "now-", Namespace: w.ns}}
+		if err := w.Client.Create(t.Context(), now); err != nil {
 			return err
 		}
-		if younger.CreationTimestamp.After(older.CreationTimestamp.Time) {
-			return nil
+		if !now.CreationTimestamp.After(older.CreationTimestamp.Time) {
+			return errors.New("the second of its creation is not over")
 		}
-		w.delete(t, younger)
-		younger.ResourceVersion = ""
-		return fmt.Errorf("%s is no older than %s", older.Name, younger.Name)
+		return nil
 	})
+	w.Create(t, younger)
 	w.WaitFor(t, younger, testenv.Expect{
 		Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonUsernameTaken, Message: "z-older"})
 	w.mustLogin(t, "dev", "older", admitted)

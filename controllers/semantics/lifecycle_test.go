@@ -2,6 +2,7 @@ package semantics_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
@@ -118,21 +119,20 @@ func (w *world) becomes(t *testing.T, o client.Object, want status.Status) {
 func TestTheVolumeOfADeletedBrokerStaysUnlessToldOtherwise(t *testing.T) {
 	t.Parallel()
 	ns := shared.Namespace(t, nil)
-	for policy, want := range map[v1alpha1.ReclaimPolicy]appsv1.PersistentVolumeClaimRetentionPolicyType{
-		"":                     appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
-		v1alpha1.ReclaimRetain: appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
-		v1alpha1.ReclaimDelete: appsv1.DeletePersistentVolumeClaimRetentionPolicyType,
+	for name, want := range map[string]appsv1.PersistentVolumeClaimRetentionPolicyType{
+		"":       appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
+		"Retain": appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
+		"Delete": appsv1.DeletePersistentVolumeClaimRetentionPolicyType,
 	} {
-		b := testenv.Broker(ns, "policy"+string(want), func(b *v1alpha1.Broker) {
-			b.Name = fmt.Sprintf("with-%d", len(policy))
-			b.Spec.Persistence.ReclaimPolicy = policy
+		b := testenv.Broker(ns, "volume"+strings.ToLower(name), func(b *v1alpha1.Broker) {
+			b.Spec.Persistence.ReclaimPolicy = v1alpha1.ReclaimPolicy(name)
 		})
 		shared.Create(t, b)
 		set := &appsv1.StatefulSet{}
 		shared.Eventually(t, func() error { return shared.Client.Get(t.Context(), client.ObjectKeyFromObject(b), set) })
 		got := set.Spec.PersistentVolumeClaimRetentionPolicy
 		if got == nil || got.WhenDeleted != want || got.WhenScaled != appsv1.RetainPersistentVolumeClaimRetentionPolicyType {
-			t.Errorf("reclaimPolicy %q: the StatefulSet has %+v, want %s", policy, got, want)
+			t.Errorf("reclaimPolicy %q: the StatefulSet has %+v, want %s", name, got, want)
 		}
 	}
 }
@@ -164,27 +164,35 @@ func TestAnUpgradeOfTheOperatorRestartsNoBrokerThatNamesItsImage(t *testing.T) {
 	env := testenv.Start(t, options)
 	pinned := newWorldOf(t, env, func(b *v1alpha1.Broker) { b.Spec.Image = "godwit:pinned" })
 	pinned.users(t, "dev")
-	following := testenv.Broker(pinned.ns, "following", func(b *v1alpha1.Broker) { b.Spec.Replicas = new(int32(0)) })
+	following := testenv.Broker(pinned.ns, "following")
 	env.Create(t, following)
-	env.WaitFor(t, following, testenv.Ready)
-	client, before := pinned.connect(t, "dev", "c"), setOf(t, env, pinned.broker)
+	env.Eventually(t, func() error { return runs(t, env, following, env.Image) })
+	connected, before := pinned.connect(t, "dev", "c"), setOf(t, env, pinned.broker)
 
 	stop(t, env)
 	env.Image = "godwit:upgraded"
 	start(t, env)
-	env.Eventually(t, func() error {
-		if image := setOf(t, env, following).Spec.Template.Spec.Containers[0].Image; image != env.Image {
-			return fmt.Errorf("a Broker that names no image runs %s", image)
-		}
-		return nil
-	})
+	env.Eventually(t, func() error { return runs(t, env, following, env.Image) })
 	late := testenv.User(pinned.ns, "late", "edge") // the new operator works for this Broker
 	pinned.ready(t, testenv.Secret(pinned.ns, "late", "password", "late"), late)
 	if after := setOf(t, env, pinned.broker); after.Generation != before.Generation {
 		t.Errorf("the StatefulSet of a Broker that names its image is of generation %d, and was of %d", after.Generation, before.Generation)
 	}
-	client.ExpectSilence()
+	connected.ExpectSilence()
 	pinned.mustLogin(t, "late", "late", admitted)
+}
+
+// runs checks the image of a Broker's pods.
+func runs(t *testing.T, env *testenv.Env, b *v1alpha1.Broker, image string) error {
+	t.Helper()
+	set := &appsv1.StatefulSet{}
+	if err := env.Client.Get(t.Context(), client.ObjectKeyFromObject(b), set); err != nil {
+		return err
+	}
+	if got := set.Spec.Template.Spec.Containers[0].Image; got != image {
+		return fmt.Errorf("Broker %s runs %s, not %s", b.Name, got, image)
+	}
+	return nil
 }
 
 func setOf(t *testing.T, env *testenv.Env, b *v1alpha1.Broker) *appsv1.StatefulSet {

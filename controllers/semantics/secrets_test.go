@@ -97,7 +97,7 @@ func TestAnUnchangedPasswordMakesNoRevision(t *testing.T) {
 	touch("once")
 	stop(t, env)
 	start(t, env)
-	touch("after a restart")
+	touch("after-a-restart")
 }
 
 // The operator reads the Secrets that somebody refers to, and of all others no more

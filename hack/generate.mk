@@ -5,9 +5,9 @@
 CONTROLLER_GEN = $$(hack/tools/build.sh controller-gen)
 
 .PHONY: generate
-generate: ## Make the deep copies of the API's types, and the page on conformance.
+generate: ## Make the deep copies of the API's types, and the pages on conformance and semantics.
 	$(CONTROLLER_GEN) object paths=./api/...
-	go generate ./broker/conformance
+	go generate ./broker/conformance ./controllers/semantics/page
 
 .PHONY: manifests
 manifests: ## Make the CustomResourceDefinitions, the roles, and the parts of the chart that follow from them.

@@ -54,6 +54,7 @@ func compile(tb testing.TB, c config.Config) *Snapshot {
 	return s
 }
 
+//api:semantics 1 2 3
 func TestPublish(t *testing.T) {
 	no := PublishDecision{}
 	any := PublishDecision{Allowed: true, Retain: true, MaxQoS: 2, MaxQoSRetained: 2}
@@ -135,6 +136,7 @@ func TestPermits(t *testing.T) {
 	}
 }
 
+//api:semantics 3 4
 func TestSubscribe(t *testing.T) {
 	const refused = -1
 	for _, tc := range []struct {
@@ -227,6 +229,7 @@ func TestReceive(t *testing.T) {
 	}
 }
 
+//api:semantics 2
 func TestPlaceholdersOfUnusableIdentities(t *testing.T) {
 	for _, id := range []string{"a/b", "+", "#", "a+b", "x#", ""} {
 		t.Run(fmt.Sprintf("%q", id), func(t *testing.T) {
@@ -246,6 +249,7 @@ func TestPlaceholdersOfUnusableIdentities(t *testing.T) {
 	}
 }
 
+//api:semantics 3
 func TestLeadingPlaceholderDoesNotOpenSYS(t *testing.T) {
 	a := identity(t, "u1", "$SYS", allow("*", "%c/#", "a/%c"))
 	if a.Publish([]byte("$SYS/x")).Allowed {
@@ -259,6 +263,7 @@ func TestLeadingPlaceholderDoesNotOpenSYS(t *testing.T) {
 	}
 }
 
+//api:semantics 1
 func TestDefaultAllow(t *testing.T) {
 	c := config.Config{
 		Settings: config.Settings{DefaultEffect: config.Allow},

@@ -251,6 +251,7 @@ func (d dice) play(t *testing.T, questions int) {
 	}
 }
 
+//api:semantics 1 2 3
 func TestEvaluatorAgreesWithOracle(t *testing.T) {
 	rounds := 4000
 	if testing.Short() {
@@ -264,6 +265,8 @@ func TestEvaluatorAgreesWithOracle(t *testing.T) {
 // TestSubscribeByEnumeration judges by topic names instead of by relations
 // between filters: a subscription is granted where one rule matches all of the
 // names that the filter matches.
+//
+//api:semantics 4
 func TestSubscribeByEnumeration(t *testing.T) {
 	const depth = 4
 	names := enumerate(depth, "a", "b", "$s", "", "u1", "c1", "other")

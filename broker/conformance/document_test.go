@@ -2,12 +2,8 @@ package conformance
 
 import (
 	"bytes"
-	"cmp"
 	"flag"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"io/fs"
 	"maps"
 	"os"
@@ -16,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/godwit-mqtt/godwit/broker/conformance/evidence"
 )
 
 var update = flag.Bool("update", false, "write docs/conformance.md instead of comparing it")
@@ -62,76 +60,18 @@ func statementsOf(t *testing.T, version string) []statement {
 	return all
 }
 
-// shown is a test that shows a statement.
-type shown struct{ name, file string }
-
-// evidence is who shows what: by standard, then by number.
-type evidence map[string]map[string][]shown
-
 // collect reads the comments of all tests below broker/.
-func collect(t *testing.T) evidence {
+func collect(t *testing.T) evidence.Evidence {
 	t.Helper()
-	e := evidence{}
+	var versions []string
 	for _, s := range standards {
-		e[s.version] = map[string][]shown{}
+		versions = append(versions, s.version)
 	}
-	err := filepath.WalkDir(root+"/broker", func(path string, _ fs.DirEntry, err error) error {
-		if err == nil && strings.HasSuffix(path, "_test.go") {
-			err = e.collectFile(path)
-		}
-		return err
-	})
+	e, err := evidence.Collect(root, "broker", "mqtt", versions...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return e
-}
-
-func (e evidence) collectFile(path string) error {
-	src, err := os.ReadFile(path)
-	if err != nil || !bytes.Contains(src, []byte("//mqtt:")) {
-		return err
-	}
-	file, err := parser.ParseFile(token.NewFileSet(), path, src, parser.ParseComments)
-	if err != nil {
-		return err
-	}
-	rel, err := filepath.Rel(root, path)
-	if err != nil {
-		return err
-	}
-	counted := 0
-	for _, d := range file.Decls {
-		if f, ok := d.(*ast.FuncDecl); ok && f.Doc != nil {
-			counted += e.collectTest(f, filepath.ToSlash(rel))
-		}
-	}
-	if want := bytes.Count(src, []byte("\n//mqtt:")); counted != want {
-		return fmt.Errorf("%s: %d of %d comments belong to a test of a known standard", rel, counted, want)
-	}
-	return nil
-}
-
-// collectTest returns how many lines of f's comment it has understood.
-func (e evidence) collectTest(f *ast.FuncDecl, file string) (lines int) {
-	if f.Recv != nil || !strings.HasPrefix(f.Name.Name, "Test") && !strings.HasPrefix(f.Name.Name, "Fuzz") {
-		return 0
-	}
-	for _, c := range f.Doc.List {
-		list, ok := strings.CutPrefix(c.Text, "//mqtt:")
-		if !ok {
-			continue
-		}
-		version, numbers, _ := strings.Cut(list, " ")
-		if e[version] == nil {
-			continue
-		}
-		lines++
-		for n := range strings.FieldsSeq(numbers) {
-			e[version][n] = append(e[version][n], shown{f.Name.Name, file})
-		}
-	}
-	return lines
 }
 
 func TestStatementsAreListedOnce(t *testing.T) {
@@ -165,7 +105,7 @@ func TestEveryStatementIsShown(t *testing.T) {
 		}
 		for _, n := range slices.Sorted(maps.Keys(e[s.version])) {
 			if !known[n] {
-				t.Errorf("%s shows %s, which MQTT %s does not have", e[s.version][n][0].name, n, s.version)
+				t.Errorf("%s shows %s, which MQTT %s does not have", e[s.version][n][0].Name, n, s.version)
 			}
 		}
 	}
@@ -270,17 +210,13 @@ func summary(all []statement) string {
 		len(all), count["server"], count["client"], count["void"])
 }
 
-func proof(st statement, tests []shown) string {
+func proof(st statement, tests []evidence.Test) string {
 	var parts []string
 	if st.role != "server" {
 		parts = append(parts, map[string]string{"client": "(client)", "void": "(does not arise)"}[st.role])
 	}
-	tests = slices.Clone(tests)
-	slices.SortFunc(tests, func(a, b shown) int {
-		return cmp.Or(cmp.Compare(a.file, b.file), cmp.Compare(a.name, b.name))
-	})
-	for _, s := range slices.Compact(tests) {
-		parts = append(parts, fmt.Sprintf("[%s](../%s)", s.name, s.file))
+	if len(tests) > 0 {
+		parts = append(parts, evidence.Links(tests))
 	}
 	return strings.Join(parts, " ")
 }

@@ -89,6 +89,7 @@ func TestSessionsBelongToTheirUsers(t *testing.T) {
 	c.ExpectRefused(packet.ReasonClientIdentifierNotValid)
 }
 
+//api:semantics 1 5
 func TestDeniedPublish(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, v packet.Version) {
@@ -110,6 +111,7 @@ func TestDeniedPublish(t *testing.T) {
 	})
 }
 
+//api:semantics 4
 func TestDeniedSubscribe(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, v packet.Version) {
@@ -143,6 +145,7 @@ func TestDeniedWill(t *testing.T) {
 	w.ExpectSilence()
 }
 
+//api:semantics 6
 func TestReloadOfRules(t *testing.T) {
 	t.Parallel()
 	// What ann may do. bob may publish everything.
@@ -184,6 +187,7 @@ func TestReloadOfRules(t *testing.T) {
 	other.ExpectSilence()
 }
 
+//api:semantics 6
 func TestReloadSuspendsSessionsThatAreOffline(t *testing.T) {
 	t.Parallel()
 	b := brokertest.Start(t, users, rules(allow("#")))
@@ -198,6 +202,7 @@ func TestReloadSuspendsSessionsThatAreOffline(t *testing.T) {
 	b.Connect(t, v5, "c", ann, brokertest.Persistent).ExpectPublish("t", "allowed")
 }
 
+//api:semantics 6
 func TestReloadOfUsers(t *testing.T) {
 	t.Parallel()
 	const another = "$7$101$urOneMRoiJXnU7TX$f9pppHzFyAAZWtGPSPewNSQ+bkjXmEIt6JdBi4ecjXBYaxOP52Ob5oRXOcjMr8cUsdvWqgXfWUVXH9QrSGloFA=="
@@ -229,6 +234,8 @@ func TestReloadOfUsers(t *testing.T) {
 
 // TestRevokedClientsAreToldWhy, unless they do not want to be told
 // [MQTT-3.1.2-29].
+//
+//api:semantics 6
 func TestRevokedClientsAreToldWhy(t *testing.T) {
 	t.Parallel()
 	noProblemInfo := func(p *packet.Connect) { p.Properties.Set(packet.PropRequestProblemInfo) }
@@ -282,6 +289,8 @@ func (r rights) expect(t *testing.T, c *brokertest.Client) {
 
 // TestIdentitiesThatAreNoLevel: what holds '/', '+' or '#' matches no rule with a
 // placeholder, be it one that allows or one that denies.
+//
+//api:semantics 2
 func TestIdentitiesThatAreNoLevel(t *testing.T) {
 	t.Parallel()
 	b := brokertest.Start(t, users, rules(
@@ -310,6 +319,7 @@ func TestIdentitiesThatAreNoLevel(t *testing.T) {
 	}
 }
 
+//api:semantics 3 4
 func TestWhatRulesCover(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -356,6 +366,8 @@ func TestWhatRulesCover(t *testing.T) {
 
 // TestMessagesOfAGroupAreWithheld by a Deny rule that names the group, from
 // nobody else.
+//
+//api:semantics 3 4
 func TestMessagesOfAGroupAreWithheld(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, v packet.Version) {
@@ -461,6 +473,7 @@ func deniedTotal(t *testing.T, b *brokertest.Broker) map[[2]string]float64 {
 	return counts
 }
 
+//api:semantics 5
 func TestDenialsAreCounted(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, v packet.Version) {

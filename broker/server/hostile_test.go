@@ -104,6 +104,8 @@ func TestPingsOfAWebSocketBeforeCONNECTAreBounded(t *testing.T) {
 
 // TestRightsAreInForceThoughACertificateIsBroken: a reload that fails for a
 // listener takes rights away all the same.
+//
+//api:semantics 6
 func TestRightsAreInForceThoughACertificateIsBroken(t *testing.T) {
 	b := brokertest.Start(t, users)
 	ann := b.Connect(t, packet.V5, "ann", brokertest.Login("ann", secret))

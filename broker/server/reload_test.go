@@ -261,6 +261,8 @@ func TestStopLetsClientsGo(t *testing.T) {
 
 // TestCertificatesOfACAThatIsReplacedAreNoLongerValid: who has shown one is
 // disconnected, and nobody else.
+//
+//api:semantics 6
 func TestCertificatesOfACAThatIsReplacedAreNoLongerValid(t *testing.T) {
 	t.Parallel()
 	b := brokertest.Start(t, users)
@@ -296,6 +298,8 @@ func askForCertificates(t *testing.T, b *brokertest.Broker, ca *brokertest.CA, m
 
 // TestConnectionsEndWithTheirCertificate, also where the listener has lost its TLS
 // meanwhile. Nobody else is disconnected.
+//
+//api:semantics 6
 func TestConnectionsEndWithTheirCertificate(t *testing.T) {
 	t.Parallel()
 	soon := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(4 * time.Second) }

@@ -312,6 +312,8 @@ func TestMessageExpiry(t *testing.T) { // [MQTT-3.3.2-5], [MQTT-3.3.2-6]
 }
 
 // An engine goes on where an earlier one ended over the same store.
+//
+//api:semantics 14
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	st := memory.New()

@@ -91,6 +91,7 @@ func TestWhatTheRulesRefusedIsAnEventOfTheUser(t *testing.T) {
 	})
 }
 
+//api:semantics 17
 func TestReconcilingAgainWritesNothing(t *testing.T) {
 	t.Parallel()
 	b, pod := readyBroker(t, env.Namespace(t, nil))
@@ -192,6 +193,7 @@ func TestChildrenThatAreNotWantedAreDeleted(t *testing.T) {
 	})
 }
 
+//api:semantics 13 15
 func TestObjectsOfOthersAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	for name, foreign := range map[string]client.Object{
@@ -227,6 +229,7 @@ func TestObjectsOfOthersAreLeftAlone(t *testing.T) {
 	}
 }
 
+//api:semantics 13
 func TestABrokerStaysReadyWhileUsersAreOnTheirWay(t *testing.T) {
 	t.Parallel()
 	b, pod := readyBroker(t, env.Namespace(t, nil))

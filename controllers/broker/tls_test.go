@@ -22,6 +22,7 @@ import (
 	"github.com/godwit-mqtt/godwit/controllers/testenv"
 )
 
+//api:semantics 12
 func TestCertManagerMayComeLater(t *testing.T) {
 	t.Parallel()
 	late := testenv.Start(t, testenv.Options{})
@@ -50,6 +51,7 @@ func TestCertManagerMayComeLater(t *testing.T) {
 	late.WaitFor(t, user, isTrue(v1alpha1.ConditionProgrammed))
 }
 
+//api:semantics 6
 func TestUsersAreProgrammedWhileCertManagerFails(t *testing.T) {
 	t.Parallel()
 	b, _ := readyBroker(t, env.Namespace(t, nil))
@@ -138,6 +140,7 @@ func TestPodsWaitForTheirCertificate(t *testing.T) {
 	env.WaitFor(t, b, testenv.Ready)
 }
 
+//api:semantics 11
 func TestARenewedCertificateIsBroughtToThePods(t *testing.T) {
 	t.Parallel()
 	b, pod := readyBroker(t, env.Namespace(t, nil))

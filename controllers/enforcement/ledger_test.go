@@ -31,6 +31,7 @@ func pod(name, revision string) enforcement.Pod {
 	return enforcement.Pod{Name: name, Instance: name, Revision: revision}
 }
 
+//api:semantics 9
 func TestProgrammedNeedsTheAnswerOfEveryPod(t *testing.T) {
 	type step struct {
 		out    *render.Output

@@ -102,6 +102,7 @@ func TestACertificateIsAskedFor(t *testing.T) {
 	}
 }
 
+//api:semantics 15
 func TestACertificateThatCannotServeIsExplained(t *testing.T) {
 	t.Parallel()
 	ca, other := testenv.NewAuthority(t, "devices"), testenv.NewAuthority(t, "other")
@@ -166,6 +167,7 @@ func TestACertificateNeedsAListenerThatAsks(t *testing.T) {
 	}
 }
 
+//api:semantics 12
 func TestCertificatesOfUsersMayComeBeforeCertManager(t *testing.T) {
 	t.Parallel()
 	late := testenv.Start(t, testenv.Options{})

@@ -63,6 +63,7 @@ func running(t *testing.T, namespace string, change ...func(*v1alpha1.Broker)) (
 	return b, pod
 }
 
+//api:semantics 12
 func TestOrderDoesNotMatter(t *testing.T) {
 	t.Parallel()
 	type step func(t *testing.T, namespace string)
@@ -102,6 +103,7 @@ func TestOrderDoesNotMatter(t *testing.T) {
 	}
 }
 
+//api:semantics 9
 func TestProgrammedWaitsForThePod(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t, nil)
@@ -128,6 +130,7 @@ func TestProgrammedWaitsForThePod(t *testing.T) {
 	env.WaitFor(t, settled, testenv.Ready)
 }
 
+//api:semantics 9
 func TestProgrammedNeedsARunningPod(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t, nil)
@@ -141,6 +144,7 @@ func TestProgrammedNeedsARunningPod(t *testing.T) {
 	env.WaitFor(t, user, notProgrammed(v1alpha1.ReasonNoRunningPods, ""))
 }
 
+//api:semantics 7
 func TestTheOldestHoldsTheUsername(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t, nil)
@@ -161,6 +165,7 @@ func named(username string) func(*v1alpha1.MQTTUser) {
 	return func(u *v1alpha1.MQTTUser) { u.Spec.Username = username }
 }
 
+//api:semantics 8
 func TestTheBrokerAdmitsNamespaces(t *testing.T) {
 	t.Parallel()
 	home := env.Namespace(t, nil)
@@ -182,6 +187,7 @@ func TestTheBrokerAdmitsNamespaces(t *testing.T) {
 	env.WaitFor(t, user, rejected(v1alpha1.ReasonNotAllowedByBroker, guests)...)
 }
 
+//api:semantics 10 11
 func TestAnUnchangedPasswordKeepsTheRevision(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t, nil)
@@ -215,6 +221,7 @@ func TestAnUnchangedPasswordKeepsTheRevision(t *testing.T) {
 	})
 }
 
+//api:semantics 6
 func TestADisabledUserIsNotRendered(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t, nil)
@@ -231,6 +238,7 @@ func TestADisabledUserIsNotRendered(t *testing.T) {
 	}
 }
 
+//api:semantics 12
 func TestUsersOfADeletedBrokerSaySo(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t, nil)
@@ -244,6 +252,7 @@ func TestUsersOfADeletedBrokerSaySo(t *testing.T) {
 	env.WaitFor(t, user, rejected(v1alpha1.ReasonBrokerNotFound, "")...)
 }
 
+//api:semantics 10 17
 func TestARestartedOperatorComesToTheSame(t *testing.T) {
 	t.Parallel()
 	own := testenv.Start(t, testenv.Options{CertManager: true})

@@ -118,6 +118,7 @@ func TestAGeneratedSecretHoldsWhatAClientNeeds(t *testing.T) {
 	valid(t, b, p)
 }
 
+//api:semantics 6 10
 func TestAPasswordRotatesWithOverlap(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t, nil)
@@ -258,6 +259,7 @@ func TestARotationIsDueAfterARestart(t *testing.T) {
 	})
 }
 
+//api:semantics 11
 func TestEditsOfAGeneratedSecret(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t, nil)
@@ -314,6 +316,7 @@ func TestEditsOfAGeneratedSecret(t *testing.T) {
 	env.WaitFor(t, user, testenv.Ready)
 }
 
+//api:semantics 15
 func TestASecretOfSomebodyElseIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t, nil)

@@ -28,6 +28,7 @@ func rejected(reason, message string) []testenv.Expect {
 	}
 }
 
+//api:semantics 9 12
 func TestAnACLMayComeBeforeItsBrokerAndItsUsers(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t, nil)
@@ -93,6 +94,7 @@ type errMatched int32
 
 func (errMatched) Error() string { return "another number of users matches" }
 
+//api:semantics 2
 func TestABadFilterIsNamed(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t, nil)
@@ -110,6 +112,7 @@ func TestABadFilterIsNamed(t *testing.T) {
 	}
 }
 
+//api:semantics 1
 func TestShadowedRulesAreShownWhileTheyAre(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t, nil)
@@ -134,6 +137,7 @@ func TestShadowedRulesAreShownWhileTheyAre(t *testing.T) {
 	shows()
 }
 
+//api:semantics 8
 func TestACLsNeedTheConsentOfTheBrokerToo(t *testing.T) {
 	t.Parallel()
 	home, abroad := env.Namespace(t, nil), env.Namespace(t, nil)

@@ -27,7 +27,7 @@ func (s *story) restartOperator(t *testing.T) {
 // withoutOperator has the broker's pod replaced while there is no operator: who may connect is in
 // files that the pod mounts.
 //
-//api:semantics 16
+//api:semantics 13 16
 func (s *story) withoutOperator(t *testing.T) {
 	deployment := "deployment/" + s.deployment(t)
 	scale := func(replicas int) {
@@ -53,6 +53,11 @@ func (s *story) withoutOperator(t *testing.T) {
 	out := s.broker.publish(t, sensor, "telemetry/meter/x", "forged", "-V", "5", "-q", "1")
 	if !strings.Contains(out.output, "Not authorized") {
 		t.Errorf("the rules are not in force: %s", out)
+	}
+	s.apply(t, namespace, lateUser)
+	seen := s.do(t, "get", "--namespace", namespace, "mqttuser/late", "--output", "jsonpath={.status.observedGeneration}")
+	if seen != "-1" {
+		t.Errorf("a user whom no operator has seen has the observedGeneration %q, and tools take it for finished", seen)
 	}
 	scale(1)
 	s.programLateUser(t)

@@ -68,6 +68,8 @@ var rules = []rule{
 	{packages: "controllers/enforcement", own: []string{"api/...", "controllers/conditions/...", "controllers/render"}},
 	// The whole operator runs in it.
 	{packages: "controllers/testenv/...", own: []string{"controllers/...", "api/...", "broker/config", "broker/admin/client"}},
+	// Holds tests only.
+	{packages: "controllers/semantics/...", external: nothing},
 	// The kinds: each may use what is below it, and none another kind.
 	{packages: "controllers/broker/...", own: append([]string{"controllers/broker/..."}, kindImports...)},
 	{packages: "controllers/mqttuser/...", own: append([]string{"controllers/mqttuser/..."}, kindImports...)},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	hashes "github.com/godwit-mqtt/godwit/broker/auth/password"
 	"github.com/godwit-mqtt/godwit/broker/config"
 )
 
@@ -47,12 +49,36 @@ max_queued_bytes 0
 		if s.secure() {
 			settings += fmt.Sprintf("certfile %s\nkeyfile %s\n", filepath.Join(dir, certFile), filepath.Join(dir, keyFile))
 		}
+		if s.login() {
+			name := filepath.Join(dir, "passwd")
+			if err := writePasswords(name, int(s.size)); err != nil {
+				return nil, err
+			}
+			settings += "password_file " + name + "\n"
+		}
 		if os.Getuid() == 0 {
 			settings += "user root\n" // or it could not read its key
 		}
 		name := filepath.Join(dir, "mosquitto.conf")
 		return []string{path, "-c", name}, os.WriteFile(name, []byte(settings), 0o600)
 	}}
+}
+
+// writePasswords has mosquitto_passwd hash the password, with the iterations that it
+// chooses, and gives the hash to all users.
+func writePasswords(name string, users int) error {
+	if out, err := exec.Command("mosquitto_passwd", "-c", "-b", name, "one", password).CombinedOutput(); err != nil {
+		return fmt.Errorf("mosquitto_passwd: %w: %s", err, out)
+	}
+	line, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	var all bytes.Buffer
+	for i := range users {
+		fmt.Fprintf(&all, usernamePattern+"%s", i, bytes.TrimPrefix(line, []byte("one")))
+	}
+	return os.WriteFile(name, all.Bytes(), 0o600)
 }
 
 // dataDir is where godwit has its data, in a broker's directory.
@@ -73,17 +99,26 @@ func godwit(name, path string) broker {
 		return []string{
 			path, "broker", "--settings-dir", dir, "--access-dir", dir, "--data-dir", filepath.Join(dir, dataDir),
 			"--admin-address", net.JoinHostPort("127.0.0.1", strconv.Itoa(admin)),
-		}, writeConfig(dir, l)
+		}, writeConfig(dir, l, s)
 	}}
 }
 
-func writeConfig(dir string, l config.Listener) error {
+func writeConfig(dir string, l config.Listener, s scenario) error {
 	settings := config.Settings{
 		Name: "bench/godwit", Listeners: []config.Listener{l}, Anonymous: true, DefaultEffect: config.Deny,
 		MQTT: unlimited(), Persistence: &config.Persistence{},
 		Drain: config.Drain{Timeout: config.Duration(time.Second)},
 	}
-	access := config.Access{Policies: []config.Policy{{Source: "bench/rules", Anonymous: true, Rules: accessRules()}}}
+	access := config.Access{Policies: []config.Policy{{Source: "bench/rules", Anonymous: true, Authenticated: true, Rules: accessRules()}}}
+	if s.login() {
+		hash, err := hashes.Hash([]byte(password))
+		if err != nil {
+			return err
+		}
+		for i := range int(s.size) {
+			access.Users = append(access.Users, config.User{Username: fmt.Sprintf(usernamePattern, i), PasswordHashes: []string{hash}})
+		}
+	}
 	for name, content := range map[string]any{config.SettingsFile: settings, config.AccessFile: access} {
 		b, err := json.Marshal(content)
 		if err != nil {

@@ -56,6 +56,15 @@ var curves = []curve{
 	{scaleFanOutSingle, "The same, one message at a time: what is sent is not batched", "subscribers", fanOutFigures},
 	{scaleRetained, "Retained messages, each of its own topic, stored with QoS 1 and read by a wildcard: bytes of memory and on disk each, CPU time in us", "messages", backlogFigures},
 	{scaleOffline, "Messages of QoS 1 that wait for an offline session: bytes of memory and on disk each, CPU time in us", "messages", backlogFigures},
+	{scaleLogin, "Clients that log in with username and password for the first time, 50 a second: CPU time in us", "clients", loginFigures},
+	{scaleLoginAgain, "The same clients at once, once they have been disconnected", "clients", loginFigures},
+}
+
+var loginFigures = []figure{
+	{"CPU login", plain(cpuConnect), number},
+	{"logins/s", plain(connects), count},
+	{"p50", plain(func(r *bench.Result) float64 { return r.Connections.Latency.P50 }), whole},
+	{"p99", plain(func(r *bench.Result) float64 { return r.Connections.Latency.P99 }), whole},
 }
 
 var fanOutFigures = []figure{

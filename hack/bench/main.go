@@ -158,7 +158,7 @@ func findMosquitto(name string) (string, error) {
 }
 
 // patience is how long connecting and storing may take.
-const patience = 5 * time.Minute
+const patience = 10 * time.Minute
 
 // measure starts a broker, puts it under load and stops it.
 func (o options) measure(ctx context.Context, b broker, s scenario) run {
@@ -171,17 +171,31 @@ func (o options) measure(ctx context.Context, b broker, s scenario) run {
 	defer p.stop()
 	ctx, cancel := context.WithTimeout(ctx, o.duration+patience)
 	defer cancel()
+	if s.kind == scaleLoginAgain {
+		_, err = o.load(ctx, s.arguments(b, p, o.duration, "--connect-rate", firstLoginRate))
+	}
+	if err == nil {
+		r.Result, err = o.load(ctx, s.arguments(b, p, o.duration))
+	}
+	if err != nil {
+		r.Error = err.Error()
+	}
+	return r
+}
+
+// load runs godwit bench.
+func (o options) load(ctx context.Context, args []string) (result bench.Result, err error) {
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, o.godwit, s.arguments(b, p, o.duration)...)
+	cmd := exec.CommandContext(ctx, o.godwit, args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err = cmd.Run()
 	if err == nil {
-		err = json.Unmarshal(stdout.Bytes(), &r.Result)
+		err = json.Unmarshal(stdout.Bytes(), &result)
 	}
 	if err != nil {
-		r.Error = strings.TrimSpace(fmt.Sprintf("%v %s", err, &stderr))
+		err = errors.New(strings.TrimSpace(fmt.Sprintf("%v %s", err, &stderr)))
 	}
-	return r
+	return result, err
 }
 
 // report writes the runs and the tables of them.

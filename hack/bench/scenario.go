@@ -2,6 +2,7 @@ package main
 
 import (
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +26,8 @@ const (
 	scaleFanOutSingle // one message at a time
 	scaleRetained
 	scaleOffline
+	scaleLogin      // with username and password
+	scaleLoginAgain // of clients that have logged in before
 )
 
 // scenario is one load, and what the engine is to achieve under it.
@@ -46,6 +49,9 @@ func (s scenario) secure() bool { return strings.Contains(s.args, "--insecure") 
 
 // persistent says that subscribers have sessions which outlive connections.
 func (s scenario) persistent() bool { return strings.Contains(s.args, "--persistent") }
+
+// login says that clients have a username and a password.
+func (s scenario) login() bool { return s.kind == scaleLogin || s.kind == scaleLoginAgain }
 
 // suits says that a broker takes part.
 func (s scenario) suits(b broker) bool { return !b.floor || s.relay != "" }
@@ -103,8 +109,8 @@ func selectScenarios(suite []scenario, names string) (selected []scenario, unkno
 }
 
 // arguments of godwit bench for a broker that runs. Flags of the scenario come
-// last, and so prevail.
-func (s scenario) arguments(b broker, p *process, duration time.Duration) []string {
+// last but for more, and so prevail.
+func (s scenario) arguments(b broker, p *process, duration time.Duration, more ...string) []string {
 	scheme := "mqtt"
 	if s.secure() {
 		scheme = "mqtts"
@@ -118,5 +124,5 @@ func (s scenario) arguments(b broker, p *process, duration time.Duration) []stri
 		"--url", scheme + "://127.0.0.1:" + strconv.Itoa(p.port), "--broker-pid", strconv.Itoa(p.cmd.Process.Pid),
 		"--broker-dir", filepath.Join(p.dir, dataDir),
 	}
-	return append(args, load[1:]...)
+	return slices.Concat(args, load[1:], more)
 }

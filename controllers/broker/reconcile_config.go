@@ -71,10 +71,7 @@ func (r *Reconciler) renderInput(ctx context.Context, s *scope) (render.Input, e
 // that cannot be read keeps no other from the pods.
 func (r *Reconciler) readSecrets(ctx context.Context, in *render.Input) error {
 	in.Secrets, in.Unread = map[types.NamespacedName]*corev1.Secret{}, map[types.NamespacedName]bool{}
-	admits, err := in.Admits()
-	if err != nil {
-		return nil // Render says so
-	}
+	admits := in.Admits()
 	var failed []error
 	for i := range in.Users {
 		u := &in.Users[i]

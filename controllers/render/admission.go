@@ -10,13 +10,11 @@ import (
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
 )
 
-// Admits says of which namespaces the Broker takes MQTTUsers and TopicACLs.
-func (in Input) Admits() (func(namespace string) bool, error) {
+// Admits returns of which namespaces the Broker takes MQTTUsers and TopicACLs: of
+// none where that cannot be read from its spec, of which Render makes an error.
+func (in Input) Admits() func(namespace string) bool {
 	verdict, err := admission(in)
-	if err != nil {
-		return nil, err
-	}
-	return func(namespace string) bool { return verdict(namespace).Accepted() }, nil
+	return func(namespace string) bool { return err == nil && verdict(namespace).Accepted() }
 }
 
 // admission returns the Broker's half of the consent: its verdict on objects of

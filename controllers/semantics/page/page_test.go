@@ -86,7 +86,7 @@ func collect(t *testing.T, dir string) map[string][]evidence.Test {
 func TestPageIsUpToDate(t *testing.T) {
 	want := page(t)
 	if *update {
-		if err := os.WriteFile(document, want, 0o644); err != nil { //nolint:gosec // a page for all to read
+		if err := os.WriteFile(document, want, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return

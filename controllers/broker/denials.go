@@ -1,14 +1,17 @@
 package broker
 
 import (
+	"context"
+	"fmt"
 	"sync"
 	"time"
 	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"golang.org/x/time/rate"
 
@@ -34,60 +37,88 @@ const (
 	maxShownTopic = 200
 )
 
-// tellDenials makes events of what the pods say that the rules refused of late:
-// of the MQTTUser, or of the Broker where a client has no credentials, and of the
-// TopicACL that denies it. Names are escaped: they are the choice of clients.
-func (r *Reconciler) tellDenials(s *scope) {
-	whose := func(username string) client.Object {
+// tellDenials makes events of what the pods say that the rules refused of late. It
+// writes them itself: a recorder would take those of one object for one event. That
+// one cannot be written is logged, and keeps nothing else from being done.
+func (r *Reconciler) tellDenials(ctx context.Context, s *scope) {
+	for _, e := range r.denials.events(s, time.Now()) {
+		if err := r.Client.Create(ctx, e); err != nil {
+			log.FromContext(ctx).Error(err, "tell what the rules refused", "of", e.Regarding.Name)
+		}
+	}
+}
+
+// events tells news of denials: of the MQTTUser, or of the Broker where a client
+// has no credentials, and of the TopicACL that denies it. Names are escaped: they
+// are the choice of clients.
+func (d *denials) events(s *scope, now time.Time) (events []*eventsv1.Event) {
+	whose := func(username string) *corev1.ObjectReference {
 		if username == "" {
-			return s.broker
+			return reference(v1alpha1.KindBroker, s.key(), s.broker.UID)
 		}
 		return holder(s.rendered, username)
 	}
-	news := r.denials.news(s.key(), s.pods, whose, time.Now())
-	if len(news) == 0 || s.rendered == nil {
-		return
+	news := d.news(s.key(), s.pods, whose, now)
+	if len(news) == 0 {
+		return nil
 	}
 	rules, err := render.CompileRules(s.rendered)
 	if err != nil {
 		s.fail(err)
-		return
+		return nil
 	}
-	for _, d := range news {
-		r.tellDenial(s, d, d.explained(rules))
+	tell := func(of *corev1.ObjectReference, note string, args ...any) {
+		events = append(events, deniedEvent(of, fmt.Sprintf(note, args...), now))
+	}
+	for _, x := range news {
+		action, why := deniedActions[x.action], x.explained(rules)
+		switch {
+		case why.By == nil:
+			tell(x.of, "%s %q was refused: %s", action, x.topic, why.Reason)
+		case !s.maySee(x.of, why.By.ACL):
+			tell(x.of, "%s %q was refused: a TopicACL of another namespace denies it", action, x.topic)
+		default:
+			tell(x.of, "%s %q was refused: %s", action, x.topic, why.By)
+			if acl := s.acl(why.By.ACL); acl != nil {
+				tell(acl, "user %q was refused to %s %q by spec.rules[%d]", x.user, action, x.topic, why.By.Index)
+			}
+		}
+	}
+	return events
+}
+
+// deniedEvent is an event as a recorder would write it.
+func deniedEvent(of *corev1.ObjectReference, note string, now time.Time) *eventsv1.Event {
+	return &eventsv1.Event{
+		ObjectMeta:          metav1.ObjectMeta{Namespace: of.Namespace, GenerateName: of.Name + "-"},
+		EventTime:           metav1.NewMicroTime(now),
+		ReportingController: "godwit",
+		ReportingInstance:   "godwit-operator",
+		Type:                corev1.EventTypeWarning,
+		Reason:              reasonDenied,
+		Action:              "Authorize",
+		Regarding:           *of,
+		Note:                note,
 	}
 }
 
-func (r *Reconciler) tellDenial(s *scope, d deniedOf, why render.Refusal) {
-	tell := func(of client.Object, note string, args ...any) {
-		r.Events.Eventf(of, nil, corev1.EventTypeWarning, reasonDenied, "Authorize", note, args...)
-	}
-	action := deniedActions[d.action]
-	switch {
-	case why.By == nil:
-		tell(d.of, "%s %q was refused: %s", action, d.topic, why.Reason)
-	case !s.maySee(d.of, why.By.ACL):
-		tell(d.of, "%s %q was refused: a TopicACL of another namespace denies it", action, d.topic)
-	default:
-		tell(d.of, "%s %q was refused: %s", action, d.topic, why.By)
-		if acl := s.acl(why.By.ACL); acl != nil {
-			tell(acl, "user %q was refused to %s %q by spec.rules[%d]", d.user, action, d.topic, why.By.Index)
-		}
+func reference(kind string, key types.NamespacedName, uid types.UID) *corev1.ObjectReference {
+	return &corev1.ObjectReference{
+		APIVersion: v1alpha1.GroupVersion.String(), Kind: kind, Namespace: key.Namespace, Name: key.Name, UID: uid,
 	}
 }
 
 // maySee says that whoever sees the one object may know of the other: they are of
 // one namespace, or one of them is of the Broker's.
-func (s *scope) maySee(o client.Object, other types.NamespacedName) bool {
-	return o.GetNamespace() == other.Namespace || o.GetNamespace() == s.broker.Namespace || other.Namespace == s.broker.Namespace
+func (s *scope) maySee(o *corev1.ObjectReference, other types.NamespacedName) bool {
+	return o.Namespace == other.Namespace || o.Namespace == s.broker.Namespace || other.Namespace == s.broker.Namespace
 }
 
-// acl returns a TopicACL of the configuration to tell events of, nil where it is
-// not there.
-func (s *scope) acl(key types.NamespacedName) client.Object {
+// acl returns a TopicACL of the configuration, nil where it is not there.
+func (s *scope) acl(key types.NamespacedName) *corev1.ObjectReference {
 	for _, a := range s.rendered.ACLs {
 		if a.Key == key {
-			return &v1alpha1.TopicACL{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name, UID: a.UID}}
+			return reference(v1alpha1.KindTopicACL, a.Key, a.UID)
 		}
 	}
 	return nil
@@ -109,13 +140,10 @@ var deniedActions = map[string]string{
 }
 
 // holder returns the MQTTUser that has the username, nil where nobody does.
-func holder(out *render.Output, username string) client.Object {
-	if out == nil {
-		return nil
-	}
+func holder(out *render.Output, username string) *corev1.ObjectReference {
 	for _, u := range out.Users {
 		if u.Username == username && u.Verdict.Accepted() {
-			return &v1alpha1.MQTTUser{ObjectMeta: metav1.ObjectMeta{Namespace: u.Key.Namespace, Name: u.Key.Name, UID: u.UID}}
+			return reference(v1alpha1.KindMQTTUser, u.Key, u.UID)
 		}
 	}
 	return nil
@@ -139,12 +167,12 @@ type denial struct{ user, action, topic string }
 // deniedOf is a denial to be told of an object.
 type deniedOf struct {
 	denial
-	of client.Object
+	of *corev1.ObjectReference
 }
 
 // news returns what is to be told of the answers of a Broker's pods, and counts on
 // its being done. whose returns the object of a username, nil where there is none.
-func (d *denials) news(broker types.NamespacedName, answers []podAnswer, whose func(username string) client.Object, now time.Time) []deniedOf {
+func (d *denials) news(broker types.NamespacedName, answers []podAnswer, whose func(username string) *corev1.ObjectReference, now time.Time) []deniedOf {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	told := d.of(broker)

@@ -7,10 +7,9 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
 	admin "github.com/godwit-mqtt/godwit/broker/admin/client"
@@ -22,9 +21,9 @@ func saying(denials ...admin.Denial) podAnswer {
 	return podAnswer{status: admin.Status{Denials: denials}}
 }
 
-func anybody(string) client.Object { return &v1alpha1.MQTTUser{} }
+func anybody(string) *corev1.ObjectReference { return &corev1.ObjectReference{} }
 
-func nobody(string) client.Object { return nil }
+func nobody(string) *corev1.ObjectReference { return nil }
 
 func TestADenialIsToldOnceItsUserIsThere(t *testing.T) {
 	var d denials
@@ -91,9 +90,9 @@ func TestAFloodOfDenialsIsToldAtItsPace(t *testing.T) {
 	}
 }
 
-// denying is what reconciles a Broker "iot/edge" with the user dev, to whom the
+// denying is the scope of a Broker "iot/edge" with the user dev, to whom the
 // TopicACL guard of a namespace denies secret/#.
-func denying(t *testing.T, guards string, pods ...podAnswer) (*Reconciler, *scope, *recorder) {
+func denying(t *testing.T, guards string, pods ...podAnswer) *scope {
 	t.Helper()
 	meta := func(namespace, name string) metav1.ObjectMeta {
 		return metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID(namespace + name)}
@@ -119,8 +118,15 @@ func denying(t *testing.T, guards string, pods ...podAnswer) (*Reconciler, *scop
 	}
 	s := newScope(broker)
 	s.rendered, s.pods = out, pods
-	told := &recorder{}
-	return &Reconciler{Events: told}, s, told
+	return s
+}
+
+// notesOf are the events of a scope's denials, as "KIND NAMESPACE/NAME: NOTE".
+func notesOf(s *scope) (notes []string) {
+	for _, e := range new(denials).events(s, time.Now()) {
+		notes = append(notes, fmt.Sprintf("%s %s/%s: %s", e.Regarding.Kind, e.Regarding.Namespace, e.Regarding.Name, e.Note))
+	}
+	return notes
 }
 
 func TestDenialsAreEventsThatSayWhichRuleDecides(t *testing.T) {
@@ -133,35 +139,33 @@ func TestDenialsAreEventsThatSayWhichRuleDecides(t *testing.T) {
 		want   []string
 	}{
 		"by a rule": {"iot", denied("dev", "publish", "secret/x"), []string{
-			`*v1alpha1.MQTTUser team/dev-object: publish to "secret/x" was refused: TopicACL iot/guard denies "secret/#" in spec.rules[1]`,
-			`*v1alpha1.TopicACL iot/guard: user "dev" was refused to publish to "secret/x" by spec.rules[1]`,
+			`MQTTUser team/dev-object: publish to "secret/x" was refused: TopicACL iot/guard denies "secret/#" in spec.rules[1]`,
+			`TopicACL iot/guard: user "dev" was refused to publish to "secret/x" by spec.rules[1]`,
 		}},
 		"by a rule of the user's namespace": {"team", denied("dev", "will", "secret/x"), []string{
-			`*v1alpha1.MQTTUser team/dev-object: leave a will on "secret/x" was refused: TopicACL team/guard denies "secret/#" in spec.rules[1]`,
-			`*v1alpha1.TopicACL team/guard: user "dev" was refused to leave a will on "secret/x" by spec.rules[1]`,
+			`MQTTUser team/dev-object: leave a will on "secret/x" was refused: TopicACL team/guard denies "secret/#" in spec.rules[1]`,
+			`TopicACL team/guard: user "dev" was refused to leave a will on "secret/x" by spec.rules[1]`,
 		}},
 		"by a rule of another team": {"others", denied("dev", "subscribe", "secret/#"), []string{
-			`*v1alpha1.MQTTUser team/dev-object: subscribe to "secret/#" was refused: a TopicACL of another namespace denies it`,
+			`MQTTUser team/dev-object: subscribe to "secret/#" was refused: a TopicACL of another namespace denies it`,
 		}},
 		"by no rule": {"iot", denied("dev", "publish", "t"), []string{
-			`*v1alpha1.MQTTUser team/dev-object: publish to "t" was refused: no rule allows it`,
+			`MQTTUser team/dev-object: publish to "t" was refused: no rule allows it`,
 		}},
 		"a filter that is too wide": {"iot", denied("dev", "subscribe", "#"), []string{
-			`*v1alpha1.MQTTUser team/dev-object: subscribe to "#" was refused: no rule covers all topics of the filter`,
+			`MQTTUser team/dev-object: subscribe to "#" was refused: no rule covers all topics of the filter`,
 		}},
 		"the broker's own": {"iot", denied("dev", "publish", "$SYS/x"), []string{
-			`*v1alpha1.MQTTUser team/dev-object: publish to "$SYS/x" was refused: only the broker itself publishes there`,
+			`MQTTUser team/dev-object: publish to "$SYS/x" was refused: only the broker itself publishes there`,
 		}},
 		"a client without credentials": {"iot", denied("", "subscribe", "t"), []string{
-			`*v1alpha1.Broker iot/edge: subscribe to "t" was refused: no rule covers all topics of the filter`,
+			`Broker iot/edge: subscribe to "t" was refused: no rule covers all topics of the filter`,
 		}},
 		"a user that nobody declares": {"iot", denied("nobody", "publish", "t"), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, s, told := denying(t, tc.guards, tc.answer)
-			r.tellDenials(s)
-			if !slices.Equal(told.told, tc.want) {
-				t.Errorf("told %q\nwant %q", told.told, tc.want)
+			if got := notesOf(denying(t, tc.guards, tc.answer)); !slices.Equal(got, tc.want) {
+				t.Errorf("told %q\nwant %q", got, tc.want)
 			}
 		})
 	}
@@ -169,22 +173,13 @@ func TestDenialsAreEventsThatSayWhichRuleDecides(t *testing.T) {
 
 func TestNamesInDenialsAreEscapedAndCut(t *testing.T) {
 	hostile := "secret/\x1b[2J\n\u202e" + strings.Repeat("\x01", 1000)
-	r, s, told := denying(t, "iot", saying(admin.Denial{User: "dev", Action: "publish", Topic: hostile, Last: time.Now()}))
-	r.tellDenials(s)
-	if len(told.told) != 2 {
-		t.Fatalf("events %q, want two", told.told)
+	notes := notesOf(denying(t, "iot", saying(admin.Denial{User: "dev", Action: "publish", Topic: hostile, Last: time.Now()})))
+	if len(notes) != 2 {
+		t.Fatalf("events %q, want two", notes)
 	}
-	for _, note := range told.told {
+	for _, note := range notes {
 		if !strings.Contains(note, `"secret/\x1b[2J\n\u202e`) || len(note) > 1024 {
 			t.Errorf("event %q: want the topic escaped and cut", note)
 		}
 	}
-}
-
-// recorder keeps events as "TYPE NAMESPACE/NAME: NOTE".
-type recorder struct{ told []string }
-
-func (r *recorder) Eventf(regarding, _ runtime.Object, _, _, _, note string, args ...any) {
-	key := client.ObjectKeyFromObject(regarding.(client.Object))
-	r.told = append(r.told, fmt.Sprintf("%T %s: %s", regarding, key, fmt.Sprintf(note, args...)))
 }

@@ -72,7 +72,7 @@ func (r *Reconciler) reconcileProgramming(ctx context.Context, s *scope) error {
 	if s.rendered == nil {
 		return err
 	}
-	r.tellDenials(s)
+	r.tellDenials(ctx, s)
 	err = errors.Join(err, r.shadows.add(s.key(), s.rendered))
 	r.Ledger.Publish(ctx, s.key(), s.rendered, enforced(s.pods))
 	return err

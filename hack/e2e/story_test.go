@@ -55,6 +55,7 @@ func TestStory(t *testing.T) {
 		{"a publish without permission is refused", (*story).refusePublish},
 		{"a subscribe without permission is refused", (*story).refuseSubscribe},
 		{"rules of many ACLs are one union, in which Deny wins", (*story).judgeRules},
+		{"a refusal is an event that names the rule", (*story).explainDenials},
 		{"users who are Ready connect at once", (*story).connectAtOnce},
 		{"users who are disabled or deleted are disconnected", (*story).endConnections},
 		{"of two users of one name the older has it", (*story).shareUsername},

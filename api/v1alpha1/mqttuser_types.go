@@ -261,7 +261,8 @@ type MQTTUserStatus struct {
 	SecretName string `json:"secretName,omitempty"`
 
 	// Version of the Secret with the user's credentials, its
-	// metadata.resourceVersion, that the conditions speak of.
+	// metadata.resourceVersion, that the Broker has taken up. While there is a newer
+	// one, the user is not Ready.
 	// +optional
 	ObservedSecretVersion string `json:"observedSecretVersion,omitempty"`
 

@@ -223,9 +223,10 @@ func TestAnAccessSnapshotIsKeptByNobodyOnceItIsReplaced(t *testing.T) {
 	if x.from.rights != rights || x.from.route != route || route.rights != rights {
 		t.Error("what was decided is forgotten by a reload that changes nothing for the client")
 	}
-	for collected.Load() < reloads {
-		runtime.GC()
-		runtime.Gosched()
+	for deadline := time.Now().Add(time.Minute); collected.Load() < reloads; runtime.Gosched() {
+		if runtime.GC(); time.Now().After(deadline) {
+			t.Fatalf("%d of %d snapshots that were replaced are garbage", collected.Load(), reloads)
+		}
 	}
 	runtime.KeepAlive([]any{r, w, x, from})
 	r.SetAccess(rules(t, deny("#")))

@@ -72,7 +72,7 @@ func (c *conn) handleAuth(body []byte) error {
 			ClientID: who.ClientID, Username: who.Username, HasUsername: true, RemoteAddr: c.remote.Addr(),
 		})
 		e.begun = c.loop.wheel.now
-		c.loop.wheel.add(c, min(c.silence(), connectTimeout))
+		c.lookAgain()
 	case again || e.exchange == nil || p.Reason != packet.ReasonContinueAuthentication:
 		return &packet.Error{Type: packet.TypeAuth, Reason: packet.ReasonProtocolError, Detail: "AUTH does not fit the exchange"}
 	}

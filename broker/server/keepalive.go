@@ -30,13 +30,13 @@ func (c *conn) look() {
 			c.reviewCertificate()
 			return
 		}
-		switch silence, exchange := c.silence(), c.enhanced.left(c.loop.wheel.now); {
-		case silence == 0: // [MQTT-3.1.2-22]: one and a half times the keep alive has passed.
+		switch {
+		case c.silence() == 0: // [MQTT-3.1.2-22]: one and a half times the keep alive has passed.
 			c.disconnect(packet.ReasonKeepAliveTimeout, "no control packet arrived within 1.5 times the keep alive")
-		case exchange == 0: // [MQTT-4.12.1-2]
+		case c.enhanced.left(c.loop.wheel.now) == 0: // [MQTT-4.12.1-2]
 			c.disconnect(packet.ReasonNotAuthorized, "the client did not authenticate again in time")
 		default:
-			c.loop.wheel.add(c, min(silence, exchange))
+			c.lookAgain()
 		}
 	default:
 		c.expire()
@@ -50,6 +50,11 @@ func patience(keepAlive uint16) uint32 {
 		return 0
 	}
 	return (3*uint32(keepAlive)+1)/2 + 1
+}
+
+// lookAgain has c looked at when the first of what is waited for is due.
+func (c *conn) lookAgain() {
+	c.loop.wheel.add(c, min(c.silence(), c.enhanced.left(c.loop.wheel.now)))
 }
 
 // silence returns how many seconds the client may yet be silent, and at most those

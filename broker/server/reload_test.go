@@ -302,7 +302,7 @@ func askForCertificates(t *testing.T, b *brokertest.Broker, ca *brokertest.CA, m
 //api:semantics 6
 func TestConnectionsEndWithTheirCertificate(t *testing.T) {
 	t.Parallel()
-	soon := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(4 * time.Second) }
+	soon := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(15 * time.Second) }
 	for name, change := range map[string]func(*config.Config){
 		"with TLS":    func(*config.Config) {},
 		"without TLS": func(c *config.Config) { c.Settings.Listeners[1].TLS = nil },

@@ -326,6 +326,6 @@ func (c *conn) reviewCertificate() {
 		return
 	}
 	if c.tls.goodUntil(until); c.state == stateOpen {
-		c.loop.wheel.add(c, c.silence())
+		c.lookAgain()
 	}
 }

@@ -31,10 +31,11 @@ const (
 	// whatever its clients do.
 	denialEvery   = 10 * time.Second
 	denialsAtOnce = 20
-	// maxShownTopic bounds what is shown of a topic, in bytes, so that the longest
-	// note of an event (1024) holds it even if all of it has to be escaped. A pod
-	// has cut it before, but is not taken at its word.
+	// maxShownTopic bounds what is shown of a topic, in bytes. A pod has cut it
+	// before, but is not taken at its word.
 	maxShownTopic = 200
+	// maxNote is the longest note that the API server takes of an event, in bytes.
+	maxNote = 1024
 )
 
 // tellDenials makes events of what the pods say that the rules refused of late. It
@@ -75,13 +76,13 @@ func (d *denials) events(s *scope, now time.Time) (events []*eventsv1.Event) {
 		switch {
 		case why.By == nil:
 			tell(x.of, "%s %q was refused: %s", action, x.topic, why.Reason)
-		case !s.maySee(x.of, why.By.ACL):
-			tell(x.of, "%s %q was refused: a TopicACL of another namespace denies it", action, x.topic)
-		default:
+		case x.of.Namespace == why.By.ACL.Namespace:
 			tell(x.of, "%s %q was refused: %s", action, x.topic, why.By)
-			if acl := s.acl(why.By.ACL); acl != nil {
-				tell(acl, "user %q was refused to %s %q by spec.rules[%d]", x.user, action, x.topic, why.By.Index)
-			}
+		default:
+			tell(x.of, "%s %q was refused: a TopicACL of another namespace denies it", action, x.topic)
+		}
+		if acl := s.guard(x.of, why.By); acl != nil {
+			tell(acl, "user %q was refused to %s %q by spec.rules[%d]", x.user, action, x.topic, why.By.Index)
 		}
 	}
 	return events
@@ -98,7 +99,7 @@ func deniedEvent(of *corev1.ObjectReference, note string, now time.Time) *events
 		Reason:              reasonDenied,
 		Action:              "Authorize",
 		Regarding:           *of,
-		Note:                note,
+		Note:                cut(note, maxNote),
 	}
 }
 
@@ -108,16 +109,15 @@ func reference(kind string, key types.NamespacedName, uid types.UID) *corev1.Obj
 	}
 }
 
-// maySee says that whoever sees the one object may know of the other: they are of
-// one namespace, or one of them is of the Broker's.
-func (s *scope) maySee(o *corev1.ObjectReference, other types.NamespacedName) bool {
-	return o.Namespace == other.Namespace || o.Namespace == s.broker.Namespace || other.Namespace == s.broker.Namespace
-}
-
-// acl returns a TopicACL of the configuration, nil where it is not there.
-func (s *scope) acl(key types.NamespacedName) *corev1.ObjectReference {
+// guard returns the TopicACL that denies something to a client of the object's, to
+// be told of it; nil where its namespace is neither the object's nor the Broker's,
+// and may not know.
+func (s *scope) guard(of *corev1.ObjectReference, by *render.DenyRule) *corev1.ObjectReference {
+	if by == nil || by.ACL.Namespace != of.Namespace && by.ACL.Namespace != s.broker.Namespace {
+		return nil
+	}
 	for _, a := range s.rendered.ACLs {
-		if a.Key == key {
+		if a.Key == by.ACL {
 			return reference(v1alpha1.KindTopicACL, a.Key, a.UID)
 		}
 	}
@@ -222,19 +222,18 @@ func (t *toldDenials) forgetBefore(past time.Time) {
 
 // isNews says whether a denial is recent, of a known kind, and not told yet.
 func (t *toldDenials) isNews(d admin.Denial, now time.Time) (denial, bool) {
-	key := denial{d.User, d.Action, shown(d.Topic)}
+	key := denial{d.User, d.Action, cut(d.Topic, maxShownTopic)}
 	_, told := t.at[key]
 	return key, !told && deniedActions[d.Action] != "" && now.Sub(d.Last) < denialQuiet
 }
 
-// shown cuts a topic between two characters.
-func shown(topic string) string {
-	if len(topic) <= maxShownTopic {
-		return topic
+// cut cuts a text between two characters, to so many bytes.
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
 	}
-	n := maxShownTopic
-	for n > 0 && !utf8.RuneStart(topic[n]) {
-		n--
+	for most > 0 && !utf8.RuneStart(text[most]) {
+		most--
 	}
-	return topic[:n]
+	return text[:most]
 }

@@ -104,7 +104,7 @@ func denying(t *testing.T, guards string, pods ...podAnswer) *scope {
 	user.Spec.Authentication.X509 = &v1alpha1.X509Authentication{CommonName: "dev"}
 	taken := v1alpha1.MQTTUser{ObjectMeta: meta("team", "late"), Spec: user.Spec}
 	acl := v1alpha1.TopicACL{ObjectMeta: meta(guards, "guard"), Spec: v1alpha1.TopicACLSpec{
-		BrokerRef: ref, Subjects: []v1alpha1.Subject{{Authenticated: true}}, Rules: []v1alpha1.Rule{
+		BrokerRef: ref, Subjects: []v1alpha1.Subject{{Authenticated: true}, {Anonymous: true}}, Rules: []v1alpha1.Rule{
 			{Effect: v1alpha1.Allow, Actions: []v1alpha1.Action{v1alpha1.ActionAll}, Topics: []string{"open/#"}},
 			{Effect: v1alpha1.Deny, Actions: []v1alpha1.Action{v1alpha1.ActionAll}, Topics: []string{"secret/#"}},
 		},
@@ -138,8 +138,8 @@ func TestDenialsAreEventsThatSayWhichRuleDecides(t *testing.T) {
 		answer podAnswer
 		want   []string
 	}{
-		"by a rule": {"iot", denied("dev", "publish", "secret/x"), []string{
-			`MQTTUser team/dev-object: publish to "secret/x" was refused: TopicACL iot/guard denies "secret/#" in spec.rules[1]`,
+		"by a rule of the Broker's namespace": {"iot", denied("dev", "publish", "secret/x"), []string{
+			`MQTTUser team/dev-object: publish to "secret/x" was refused: a TopicACL of another namespace denies it`,
 			`TopicACL iot/guard: user "dev" was refused to publish to "secret/x" by spec.rules[1]`,
 		}},
 		"by a rule of the user's namespace": {"team", denied("dev", "will", "secret/x"), []string{
@@ -161,6 +161,9 @@ func TestDenialsAreEventsThatSayWhichRuleDecides(t *testing.T) {
 		"a client without credentials": {"iot", denied("", "subscribe", "t"), []string{
 			`Broker iot/edge: subscribe to "t" was refused: no rule covers all topics of the filter`,
 		}},
+		"a client without credentials, by a rule of a team": {"team", denied("", "subscribe", "secret/#"), []string{
+			`Broker iot/edge: subscribe to "secret/#" was refused: a TopicACL of another namespace denies it`,
+		}},
 		"a user that nobody declares": {"iot", denied("nobody", "publish", "t"), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -171,9 +174,22 @@ func TestDenialsAreEventsThatSayWhichRuleDecides(t *testing.T) {
 	}
 }
 
+func TestNotesOfDenialsAreCut(t *testing.T) {
+	for text, want := range map[string]string{"short": "short", "12345678": "12345678", "123456789": "12345678", "1234567ä": "1234567"} {
+		if got := cut(text, 8); got != want {
+			t.Errorf("%q is cut to %q, want %q", text, got, want)
+		}
+	}
+	e := deniedEvent(&corev1.ObjectReference{}, strings.Repeat("x", 5000), time.Now())
+	if len(e.Note) != 1024 {
+		t.Errorf("a note has %d bytes", len(e.Note))
+	}
+}
+
 func TestNamesInDenialsAreEscapedAndCut(t *testing.T) {
 	hostile := "secret/\x1b[2J\n\u202e" + strings.Repeat("\x01", 1000)
-	notes := notesOf(denying(t, "iot", saying(admin.Denial{User: "dev", Action: "publish", Topic: hostile, Last: time.Now()})))
+	s := denying(t, "team", saying(admin.Denial{User: "dev", Action: "publish", Topic: hostile, Last: time.Now()}))
+	notes := notesOf(s)
 	if len(notes) != 2 {
 		t.Fatalf("events %q, want two", notes)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
@@ -67,20 +68,32 @@ func (r *Reconciler) renderInput(ctx context.Context, s *scope) (render.Input, e
 	return in, err
 }
 
+// maxFailedReads is after how many Secrets that could not be read a pass reads no
+// more, unless it was not allowed to read them.
+const maxFailedReads = 3
+
 // readSecrets reads the Secrets that the passwords of admitted users are in. One
 // that cannot be read keeps no other from the pods.
 func (r *Reconciler) readSecrets(ctx context.Context, in *render.Input) error {
 	in.Secrets, in.Unread = map[types.NamespacedName]*corev1.Secret{}, map[types.NamespacedName]bool{}
 	admits := in.Admits()
 	var failed []error
+	var forbidden error // one for all
 	for i := range in.Users {
 		u := &in.Users[i]
 		key, ok := u.SecretKey()
 		if !ok || in.Secrets[key] != nil || in.Unread[key] || u.Spec.Authentication.Certificate != nil || !admits(u.Namespace) {
 			continue
 		}
+		if len(failed) >= maxFailedReads {
+			in.Unread[key] = true
+			continue
+		}
 		secret, err := r.Secrets.Get(ctx, key)
 		switch {
+		case apierrors.IsForbidden(err):
+			in.Unread[key] = true
+			forbidden = err
 		case err != nil:
 			in.Unread[key] = true
 			failed = append(failed, err)
@@ -88,7 +101,7 @@ func (r *Reconciler) readSecrets(ctx context.Context, in *render.Input) error {
 			in.Secrets[key] = secret
 		}
 	}
-	return errors.Join(failed...)
+	return errors.Join(append(failed, forbidden)...)
 }
 
 // namespaceLabels reads the labels of namespaces where the Broker chooses by

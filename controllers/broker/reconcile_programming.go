@@ -72,9 +72,9 @@ func (r *Reconciler) reconcileProgramming(ctx context.Context, s *scope) error {
 	if s.rendered == nil {
 		return err
 	}
-	r.tellDenials(ctx, s)
 	err = errors.Join(err, r.shadows.add(s.key(), s.rendered))
 	r.Ledger.Publish(ctx, s.key(), s.rendered, enforced(s.pods))
+	r.tellDenials(ctx, s)
 	return err
 }
 

@@ -60,11 +60,12 @@ func (r *record) dropContents(newest string) {
 	}
 }
 
-// states leaves out what is pending: what was said of it stays until it is known.
+// states leaves out what is pending and keeps its place: what was said of it stays
+// until more is known.
 func (r *record) states(objects []render.Object, pods []Pod) States {
 	states := make(States, len(objects))
 	for _, o := range objects {
-		if o.Pending {
+		if o.Pending && o.Verdict.Accepted() {
 			continue
 		}
 		states[o.Key] = State{
@@ -111,6 +112,9 @@ func waiting(p Pod) string {
 func acceptedCondition(v render.Verdict) metav1.Condition {
 	if v.Accepted() {
 		return conditions.True(v1alpha1.ConditionAccepted, v.Reason, v.Message)
+	}
+	if v.Reason == v1alpha1.ReasonPending {
+		return conditions.Unknown(v1alpha1.ConditionAccepted, v.Reason, v.Message)
 	}
 	return conditions.False(v1alpha1.ConditionAccepted, v.Reason, v.Message)
 }

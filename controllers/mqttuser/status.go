@@ -30,7 +30,9 @@ func (r *Reconciler) updateStatus(ctx context.Context, s *scope) error {
 	}
 	accepted, programmed := s.conditions(version)
 	status.ObservedGeneration = s.user.Generation
-	status.ObservedSecretVersion = version
+	if !s.behind(version) {
+		status.ObservedSecretVersion = version
+	}
 	status.Username = s.user.Username()
 	status.SecretName = s.madeSecret()
 	status.Password, status.Certificate = s.password, s.certificate
@@ -67,12 +69,17 @@ func (s *scope) conditions(version string) (accepted, programmed metav1.Conditio
 	if s.problem != nil && lacksCredentials(accepted) {
 		accepted = conditions.False(v1alpha1.ConditionAccepted, s.problem.reason, s.problem.message)
 	}
-	behind := accepted.Status == metav1.ConditionTrue && state.SecretVersion != "" && state.SecretVersion != version
-	if behind && programmed.Status == metav1.ConditionTrue {
+	if s.behind(version) && accepted.Status == metav1.ConditionTrue && programmed.Status == metav1.ConditionTrue {
 		programmed = conditions.False(v1alpha1.ConditionProgrammed, v1alpha1.ReasonApplying,
 			"the Broker has not been reconciled with the Secret as it is now")
 	}
 	return accepted, programmed
+}
+
+// behind says that the Broker has not taken up this version of the Secret: it knows
+// another, or is yet to look at the user.
+func (s *scope) behind(version string) bool {
+	return !s.known || s.state.SecretVersion != "" && s.state.SecretVersion != version
 }
 
 // lacksCredentials says that nothing but credentials may be in the user's way, by

@@ -128,7 +128,7 @@ func (r *room) refuse(in Input, users []user, refused verdicts) ([]user, []acl) 
 	for i := range users {
 		u := &users[i]
 		if v, ok := refused[object{v1alpha1.KindMQTTUser, u.Key}]; ok {
-			u.rendered, u.Verdict = nil, v
+			u.rendered, u.Verdict, u.Pending = nil, v, false
 		}
 	}
 	placed := map[types.NamespacedName]bool{}

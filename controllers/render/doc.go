@@ -4,7 +4,8 @@
 //
 // The package is pure: the same input gives the same bytes, whatever the order
 // of its lists, so that Output.Revision changes only when the configuration
-// does. The operator and `godwit dev` call the same functions; they differ in
+// does. What there was no time to hash (Input.Hurry) is the one exception: it
+// comes with a later rendering. The operator and `godwit dev` call the same functions; they differ in
 // where the files of a listener's TLS are (Paths) and in where the objects come
 // from.
 //

@@ -3,17 +3,12 @@ package render
 import (
 	"cmp"
 	"encoding/json"
-	"runtime"
 	"slices"
 	"sync"
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
 	"github.com/godwit-mqtt/godwit/broker/config"
 )
-
-// maxHashers bounds the passwords that are hashed side by side: each takes some
-// MiB of memory.
-const maxHashers = 8
 
 // hashPasswords hashes the passwords of the users that are rendered still, as many
 // as there is time for, and gives all users their digest. It returns how many it
@@ -61,12 +56,12 @@ func slow(in Input, users []user, previous map[string]config.User) []*user {
 	return out
 }
 
-// sideBySide does the work for one user after the other, on as many processors as
-// there are, until hurry is closed. It returns the users that are left.
+// sideBySide does the work for one user after the other, several at a time, until
+// hurry is closed. It returns the users that are left.
 func sideBySide(users []*user, hurry <-chan struct{}, work func(*user)) (rest []*user) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	turns := make(chan struct{}, min(runtime.GOMAXPROCS(0), maxHashers))
+	turns := make(chan struct{}, maxHashers)
 	for i, u := range users {
 		turns <- struct{}{}
 		if i > 0 && isClosed(hurry) {
@@ -95,7 +90,7 @@ func (u *user) recall(passwords *Passwords, previous []string) bool {
 	known := make([]string, len(u.plain))
 	for i, plain := range u.plain {
 		var ok bool
-		if known[i], ok = passwords.Recall(u.Username, plain, previous); !ok {
+		if known[i], ok = passwords.Recall(u.Key.String(), plain, previous); !ok {
 			return false
 		}
 	}
@@ -106,7 +101,7 @@ func (u *user) recall(passwords *Passwords, previous []string) bool {
 // hash hashes the user's passwords, keeping hashes that fit.
 func (u *user) hash(passwords *Passwords, previous []string) {
 	for i, plain := range u.plain {
-		hash, err := passwords.Hash(u.Username, plain, previous)
+		hash, err := passwords.Hash(u.Key.String(), plain, previous)
 		if err != nil {
 			u.rendered, u.Verdict = nil, rejected(v1alpha1.ReasonInvalidCredentials, "the password: %v", err)
 			return
@@ -116,7 +111,7 @@ func (u *user) hash(passwords *Passwords, previous []string) {
 }
 
 // postpone leaves the hashes as they are until there is time, where they are those
-// of this user, and else leaves the user out.
+// of a user of this namespace and name, and else leaves the user out.
 func (u *user) postpone(previous config.User) {
 	if previous.Source == u.rendered.Source && len(previous.PasswordHashes) > 0 {
 		u.rendered.PasswordHashes = previous.PasswordHashes

@@ -153,3 +153,36 @@ func TestRulesOfAPendingUserWaitForIt(t *testing.T) {
 		t.Errorf("policies %+v", c.Policies)
 	}
 }
+
+func TestAHashThatWasMadeIsNotMadeAgain(t *testing.T) {
+	slow := &slowHash{}
+	in := usersWithPasswords(t, 2)
+	in.Passwords = slow.passwords()
+	first := mustRender(t, in)
+	// What was rendered could not be written.
+	if again := mustRender(t, in); again.Revision != first.Revision || slow.hashes.Load() != 2 {
+		t.Errorf("revision %s became %s after %d hashes of 2 passwords", first.Revision, again.Revision, slow.hashes.Load())
+	}
+	in.Previous = first.Access
+	setPassword(in, 1, "changed")
+	changed := mustRender(t, in)
+	if again := mustRender(t, in); again.Revision != changed.Revision || slow.hashes.Load() != 3 || slow.verifications.Load() != 1 {
+		t.Errorf("revision %s became %s after %d hashes and %d verifications", changed.Revision, again.Revision, slow.hashes.Load(), slow.verifications.Load())
+	}
+}
+
+func TestBrokersKeepTheirHashesOfOneUserAndPassword(t *testing.T) {
+	one, two := usersWithPasswords(t, 1), usersWithPasswords(t, 1)
+	two.Users[0].Name = "another" // of the same username, for another Broker
+	two.Users[0].Spec.Username = "u0"
+	one.Previous, two.Previous = mustRender(t, one).Access, mustRender(t, two).Access
+
+	restarted := (&slowHash{}).passwords()
+	for _, in := range []render.Input{one, two} {
+		before := accessOf(t, mustRender(t, in)).Users[0].PasswordHashes
+		in.Passwords = restarted
+		if after := accessOf(t, mustRender(t, in)).Users[0].PasswordHashes; !slices.Equal(after, before) {
+			t.Errorf("the hash %s became %s", before, after)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"runtime"
 	"sync"
 )
 
@@ -15,6 +16,10 @@ const maxVerified = 1 << 17
 // letters and digits.
 func NewPassword() []byte { return []byte(rand.Text()) }
 
+// maxHashers bounds the passwords that are hashed side by side, by all Brokers:
+// each takes some MiB of memory.
+const maxHashers = 8
+
 // Passwords hashes passwords, and remembers which password verified against
 // which hash, so that rendering a thousand users again costs no slow hashing.
 // It remembers no passwords, but a MAC over them, whose key lives with the
@@ -24,11 +29,13 @@ type Passwords struct {
 	hash     func(password []byte) (string, error)
 	validate func(hash string) error
 
-	key [sha256.Size]byte
-	mu  sync.Mutex
-	// verified holds hashes with their passwords; made holds the hash that was made
-	// for a user and a password, which may not be in the configuration yet.
-	verified map[[sha256.Size]byte]struct{}
+	turns chan struct{} // of those who hash
+	key   [sha256.Size]byte
+	mu    sync.Mutex
+	// verified says of hashes with passwords whether they fit; made holds the hash
+	// that was made for a user and a password, which may not be in a configuration
+	// yet.
+	verified map[[sha256.Size]byte]bool
 	made     map[[sha256.Size]byte]string
 }
 
@@ -40,63 +47,75 @@ func NewPasswords(
 	hash func(password []byte) (string, error),
 	validate func(hash string) error,
 ) *Passwords {
-	p := &Passwords{verify: verify, hash: hash, validate: validate}
+	p := &Passwords{
+		verify: verify, hash: hash, validate: validate,
+		turns: make(chan struct{}, min(runtime.GOMAXPROCS(0), maxHashers)),
+	}
 	p.forget()
 	_, _ = rand.Read(p.key[:]) // never fails, says its documentation
 	return p
 }
 
-// Recall returns the hash that Hash would, if that is quick: one that the password
-// is known to verify against, of previous or made before.
-func (p *Passwords) Recall(username string, password []byte, previous []string) (string, bool) {
+// Recall returns the hash that Hash would, if that is quick: one of previous that
+// the password is known to fit, or the one that was made before for the user where
+// it is known to fit none. The user is a MQTTUser, "namespace/name".
+func (p *Passwords) Recall(user string, password []byte, previous []string) (string, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	unknown := false
 	for _, hash := range previous {
-		if _, known := p.verified[p.mac(hash, password)]; known {
+		fits, known := p.verified[p.mac(hash, password)]
+		if fits {
 			return hash, true
 		}
+		unknown = unknown || !known
 	}
-	hash, known := p.made[p.mac(username, password)]
-	return hash, known
+	hash, known := p.made[p.mac(user, password)]
+	return hash, known && !unknown
 }
 
 // Hash returns a hash of the user's password: one of previous where the password
 // verifies against it, so that an unchanged password changes nothing, and else
-// a new one. A hash that cannot be read does not verify.
-func (p *Passwords) Hash(username string, password []byte, previous []string) (string, error) {
-	if hash, ok := p.Recall(username, password, previous); ok {
-		return hash, nil
-	}
+// a new one. A hash that cannot be read does not verify. It waits for its turn.
+func (p *Passwords) Hash(user string, password []byte, previous []string) (string, error) {
+	p.turns <- struct{}{}
+	defer func() { <-p.turns }()
 	for _, hash := range previous {
-		if ok, err := p.verify(hash, password); ok && err == nil {
-			p.remember(username, password, hash)
+		ok, err := p.verify(hash, password)
+		ok = ok && err == nil
+		p.remember(p.mac(hash, password), ok)
+		if ok {
 			return hash, nil
 		}
+	}
+	if hash, ok := p.Recall(user, password, previous); ok {
+		return hash, nil
 	}
 	hash, err := p.hash(password)
 	if err != nil {
 		return "", err
 	}
-	p.remember(username, password, hash)
+	p.remember(p.mac(hash, password), true)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.made[p.mac(user, password)] = hash
 	return hash, nil
 }
 
-func (p *Passwords) remember(username string, password []byte, hash string) {
+func (p *Passwords) remember(mac [sha256.Size]byte, fits bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.verified) >= maxVerified {
 		p.forget()
 	}
-	p.verified[p.mac(hash, password)] = struct{}{}
-	p.made[p.mac(username, password)] = hash
+	p.verified[mac] = fits
 }
 
 func (p *Passwords) forget() {
-	p.verified, p.made = map[[sha256.Size]byte]struct{}{}, map[[sha256.Size]byte]string{}
+	p.verified, p.made = map[[sha256.Size]byte]bool{}, map[[sha256.Size]byte]string{}
 }
 
-// mac is over a hash or a username, of which neither can be the other, and a
-// password.
+// mac is over a hash or a user, of which neither can be the other, and a password.
 func (p *Passwords) mac(name string, password []byte) (sum [sha256.Size]byte) {
 	h := hmac.New(sha256.New, p.key[:])
 	_ = binary.Write(h, binary.BigEndian, uint64(len(name)))

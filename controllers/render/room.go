@@ -80,13 +80,18 @@ func newRoom(in Input, acls []acl) *room {
 	return r
 }
 
+// ordinary is what most objects need at most, in bytes. A shard that has no room
+// for so much is full; one that has no room for more only refuses what needs it.
+const ordinary = 4 << 10
+
 // take adds what is needed in each shard, unless one of them is full or would
-// become too large: it is full from then on.
+// become too large.
 func (r *room) take(need sizes) bool {
 	ok := true
 	for shard, bytes := range need {
 		if bytes > 0 && (r.full[shard] || !r.has(shard, bytes)) {
-			r.full[shard], ok = true, false
+			ok = false
+			r.full[shard] = r.full[shard] || !r.has(shard, min(bytes, ordinary))
 		}
 	}
 	if ok {

@@ -63,6 +63,7 @@ func (u *user) render(in Input) {
 	}
 	u.Verdict = u.readCredentials(in, out)
 	if spec.Disabled {
+		u.Pending = false
 		u.Verdict = Verdict{Reason: v1alpha1.ReasonDisabled, Message: "disabled: nobody connects as this user"}
 		return
 	}

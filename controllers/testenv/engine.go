@@ -78,7 +78,10 @@ func (p *EnginePod) start(t *testing.T) {
 	ctx, end := context.WithCancel(context.Background())
 	p.runs++
 	p.end, p.ended = end, make(chan error, 1)
-	go func(ended chan<- error) { ended <- p.engine(ctx, p.settings, p.access, p.admin) }(p.ended)
+	go func(ended chan<- error) {
+		defer close(ended)
+		ended <- p.engine(ctx, p.settings, p.access, p.admin)
+	}(p.ended)
 	p.env.Eventually(t, func() error {
 		select {
 		case err := <-p.ended:

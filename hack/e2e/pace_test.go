@@ -118,6 +118,7 @@ func (c *cluster) api(t *testing.T) client.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
+	config.QPS = -1 // the server says what it can take
 	scheme, err := controllers.Scheme()
 	if err != nil {
 		t.Fatal(err)

@@ -7,12 +7,14 @@
 package evidence
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -117,4 +119,16 @@ func Links(tests []Test) string {
 		links = append(links, fmt.Sprintf("[%s](../%s)", t.Name, t.File))
 	}
 	return strings.Join(links, " ")
+}
+
+// Page writes a page where update is set, and says where it is stale otherwise.
+func Page(path string, page []byte, update bool) error {
+	if update {
+		return os.WriteFile(path, page, 0o644)
+	}
+	written, err := os.ReadFile(path)
+	if err == nil && !bytes.Equal(written, page) {
+		err = fmt.Errorf("%s is stale: run `make generate`", path)
+	}
+	return err
 }

@@ -16,8 +16,8 @@ var scaleScenarios = slices.Concat(
 	scale("fanout-single", "fanout --subscribers %d --window 1", scaleFanOutSingle, 10, 100, 1000, 10000),
 	scale("retained", "retained --messages %d", scaleRetained, 1000, 10000, 100000, 1000000),
 	scale("offline", "offline --messages %d", scaleOffline, 1000, 10000, 100000, 1000000),
-	scale("login", "idle --connections %d "+credentials+firstLogin, scaleLogin, 1000, 10000),
-	scale("login-again", "idle --connections %d "+credentials, scaleLoginAgain, 1000, 10000),
+	scale("login", "idle --connections %d "+credentials+firstLogin, scaleLogin, 2000, 10000),
+	scale("login-again", "idle --connections %d "+credentials, scaleLoginAgain, 2000, 10000),
 )
 
 // Usernames and the password of clients that log in, and the rate at which they do

@@ -399,3 +399,41 @@ func TestTenThousandUsersWithPasswordsHaveRoom(t *testing.T) {
 		t.Errorf("a change of one user writes %d of %d files", written, len(second.Access))
 	}
 }
+
+// A shard that has no room for a large ACL has room for a small user who is newer.
+func TestAnACLThatIsRefusedForItsSizeShutsItsShardToNobody(t *testing.T) {
+	in := input(t)
+	large := func(name string, second int64, kib int) v1alpha1.TopicACL {
+		a := everybody(t)
+		a.Name, a.CreationTimestamp = name, metav1.Unix(second, 0)
+		a.Spec.Subjects = []v1alpha1.Subject{{Authenticated: true}}
+		for i := range kib {
+			a.Spec.Rules[0].Topics = append(a.Spec.Rules[0].Topics, fmt.Sprintf("%01020d", i))
+		}
+		place(&a)
+		return a
+	}
+	// The second belongs to the shard of the first, and so do the users.
+	shard := func(name string) int { return config.ShardOf(name, config.MaxShards) }
+	second := 0
+	for shard(fmt.Sprintf("iot/second-%d", second)) != shard("iot/first") {
+		second++
+	}
+	in.ACLs = []v1alpha1.TopicACL{large("first", 1, 100), large(fmt.Sprintf("second-%d", second), 2, 400)}
+	in.Users = slices.DeleteFunc(devices(100, 1), func(u v1alpha1.MQTTUser) bool { return shard(u.Name) != shard("iot/first") })
+	for i := range in.Users {
+		in.Users[i].CreationTimestamp = metav1.Unix(10, 0)
+	}
+	out := mustRender(t, in)
+	if first, refused := out.ACLs[0].Verdict, out.ACLs[1].Verdict; !first.Accepted() || refused.Reason != v1alpha1.ReasonBrokerFull {
+		t.Fatalf("the ACLs are %+v and %+v", first, refused)
+	}
+	for _, u := range out.Users {
+		if !u.Verdict.Accepted() {
+			t.Errorf("%s: %+v", u.Username, u.Verdict)
+		}
+	}
+	if len(out.Users) == 0 {
+		t.Error("no user belongs to the shard")
+	}
+}

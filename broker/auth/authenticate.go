@@ -27,9 +27,9 @@ type Credentials struct {
 	Password    []byte
 	HasPassword bool
 	// CommonName of the client certificate that the listener verified, empty if
-	// none.
-	CommonName string
-	RemoteAddr netip.Addr
+	// none, and the name of the CA that it was verified by: config.TLS.ClientCA.
+	CommonName, ClientCA string
+	RemoteAddr           netip.Addr
 }
 
 // Options of an Authenticator. The zero value is fit for use.
@@ -93,8 +93,9 @@ func (a *Authenticator) Stats() Stats {
 
 // Authenticate decides on a login. The error is an *Error.
 //
-// A client certificate whose common name a user has is that user's login, unless
-// the client presents another username. Whoever presents neither certificate nor
+// A client certificate whose common name a user has is that user's login, where the
+// listener's CA is the one that counts for the user, unless the client presents
+// another username. Whoever presents neither certificate nor
 // username nor password is anonymous.
 //
 // Verifying a password takes tens of milliseconds and some MiB of memory, so
@@ -156,8 +157,8 @@ func (a *Authenticator) refused(err error) error {
 // admitWithoutPassword decides on logins that come without a password, or do not
 // need it; done is false for the others.
 func (s *Snapshot) admitWithoutPassword(c Credentials) (p Principal, done bool, err error) {
-	if u, ok := s.commonNames[c.CommonName]; ok && (!c.HasUsername || c.Username == u.Username) {
-		p, err = u.admit(c.ClientID, proofOfCommonName(c.CommonName))
+	if u, ok := s.certified[subject{c.ClientCA, c.CommonName}]; ok && (!c.HasUsername || c.Username == u.Username) {
+		p, err = u.admit(c.ClientID, proofOfSubject(u.subject()))
 		return p, true, err
 	}
 	switch {

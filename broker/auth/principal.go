@@ -3,6 +3,7 @@ package auth
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"strings"
 )
 
@@ -18,12 +19,15 @@ type Principal struct {
 	proof proof
 }
 
-// proof is a fingerprint of the password hash that verified, or of the common
-// name of the certificate.
+// proof is a fingerprint of the password hash that verified, or of the subject of
+// the certificate.
 type proof [16]byte
 
-func proofOfHash(hash string) proof     { return newProof("hash:", hash) }
-func proofOfCommonName(cn string) proof { return newProof("cn:", cn) }
+func proofOfHash(hash string) proof { return newProof("hash:", hash) }
+
+func proofOfSubject(s subject) proof {
+	return newProof("subject:", fmt.Sprintf("%q %q", s.clientCA, s.commonName))
+}
 
 // placeOf returns the place of a username: anywhere, and always the same.
 func placeOf(username string) uint64 {

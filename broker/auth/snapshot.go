@@ -15,7 +15,7 @@ type Snapshot struct {
 	anonymous     bool
 	defaultEffect config.Effect
 	users         map[string]*user
-	commonNames   map[string]*user
+	certified     map[subject]*user
 	passwordUsers []*user // with a password hash, by place
 	policies      []config.Policy
 	rules         []ruleRef
@@ -79,7 +79,7 @@ func Compile(c *config.Config) (*Snapshot, error) {
 
 func (s *Snapshot) compileUsers(users []config.User) error {
 	s.users = make(map[string]*user, len(users))
-	s.commonNames = map[string]*user{}
+	s.certified = map[subject]*user{}
 	for i := range users {
 		u := &user{User: &users[i]}
 		for j, hash := range u.PasswordHashes {
@@ -93,7 +93,7 @@ func (s *Snapshot) compileUsers(users []config.User) error {
 			s.passwordUsers = append(s.passwordUsers, u)
 		}
 		if u.CommonName != "" {
-			s.commonNames[u.CommonName] = u
+			s.certified[u.subject()] = u
 		}
 		s.users[u.Username] = u
 	}
@@ -156,5 +156,12 @@ func (s *Snapshot) Valid(p Principal) bool {
 
 func (u *user) accepts(p proof) bool {
 	return p == proof{} || slices.Contains(u.proofs, p) ||
-		u.CommonName != "" && p == proofOfCommonName(u.CommonName)
+		u.CommonName != "" && p == proofOfSubject(u.subject())
 }
+
+// subject is what a client certificate says of whom it is for: the name of the CA
+// that the listener knows it by, and the common name. A name that one CA gives is
+// not the same name from another.
+type subject struct{ clientCA, commonName string }
+
+func (u *user) subject() subject { return subject{u.ClientCA, u.CommonName} }

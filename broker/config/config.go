@@ -106,6 +106,10 @@ type TLS struct {
 	ClientCAFile string     `json:"clientCAFile,omitempty"`
 	ClientAuth   ClientAuth `json:"clientAuth,omitempty"` // empty: None
 	MinVersion   string     `json:"minVersion,omitempty"` // "1.2" (default) or "1.3"
+	// ClientCA is the name of what ClientCAFile holds, for users to say which CA
+	// vouches for them. Empty is a name too: where all listeners have one CA, none
+	// is needed.
+	ClientCA string `json:"clientCA,omitempty"`
 }
 
 // Overflow is what happens to a message that finds its session's queue full.
@@ -172,9 +176,12 @@ type User struct {
 	// PasswordHashes, any of which a password may verify against (bcrypt,
 	// argon2id, PBKDF2-SHA512). More than one while a rotation overlaps.
 	PasswordHashes []string `json:"passwordHashes,omitempty"`
-	// CommonName of client certificates, signed by the listener's client CA,
-	// that authenticate as this user. Empty: none does.
+	// CommonName of client certificates that authenticate as this user, on
+	// listeners whose TLS has the ClientCA of the user and no others. Empty: none
+	// does.
 	CommonName string `json:"commonName,omitempty"`
+	// ClientCA is the name of the CA whose certificates count for the user.
+	ClientCA string `json:"clientCA,omitempty"`
 	// ClientIDs that the user may connect with; a trailing '*' stands for any
 	// rest. Empty: any.
 	ClientIDs []string   `json:"clientIDs,omitempty"`

@@ -131,6 +131,8 @@ func (t *TLS) validate(p problems) {
 	if t.ClientAuth == ClientAuthOptional || t.ClientAuth == ClientAuthRequired {
 		p.at(".clientCAFile").must(t.ClientCAFile != "",
 			"is empty although clientAuth is %s; name the file of the CA that signs client certificates", t.ClientAuth)
+	} else {
+		p.at(".clientCA").must(t.ClientCA == "", "%q is given although clients are asked for no certificate; leave it out", t.ClientCA)
 	}
 	validateEnum(p.at(".minVersion"), t.MinVersion, "", "1.2", "1.3")
 }
@@ -168,7 +170,7 @@ func (d *Drain) validate(p problems) {
 // Validate returns every problem of the users and policies, joined.
 func (a *Access) Validate() error {
 	p := newProblems("access")
-	names, commonNames := map[string]int{}, map[string]int{}
+	names, subjects := map[string]int{}, map[subject]int{}
 	for i, u := range a.Users {
 		at := p.at(".users[%d]", i)
 		u.validate(at)
@@ -179,10 +181,11 @@ func (a *Access) Validate() error {
 		if u.CommonName == "" {
 			continue
 		}
-		if other, taken := commonNames[u.CommonName]; taken {
-			at.at(".commonName").add("%q stands for users[%d] already; common names must differ", u.CommonName, other)
+		certified := subject{u.ClientCA, u.CommonName}
+		if other, taken := subjects[certified]; taken {
+			at.at(".commonName").add("%q stands for users[%d] already; common names of the same clientCA must differ", u.CommonName, other)
 		}
-		commonNames[u.CommonName] = i
+		subjects[certified] = i
 	}
 	for i := range a.Policies {
 		a.Policies[i].validate(p.at(".policies[%d]", i))
@@ -190,11 +193,15 @@ func (a *Access) Validate() error {
 	return p.join()
 }
 
+// subject is what a client certificate says of whom it is for.
+type subject struct{ clientCA, commonName string }
+
 func (u *User) validate(p problems) {
 	p.at(".username").must(isString(u.Username), "%q is not a username; use 1 to 65535 bytes of UTF-8 without NUL", u.Username)
 	for i, h := range u.PasswordHashes {
 		p.at(".passwordHashes[%d]", i).must(h != "", "is empty; give a hash or leave it out")
 	}
+	p.at(".clientCA").must(u.ClientCA == "" || u.CommonName != "", "%q is given without a commonName; add one, or leave it out", u.ClientCA)
 	for i, id := range u.ClientIDs {
 		stem := strings.TrimSuffix(id, "*")
 		p.at(".clientIDs[%d]", i).must(id != "" && !strings.Contains(stem, "*") && utf8.ValidString(id),

@@ -91,6 +91,13 @@ func TestValidateNamesEachProblem(t *testing.T) {
 		"common name twice": {func(c *Config) {
 			c.Access.Users = []User{{Username: "a", CommonName: "cn"}, {Username: "b", CommonName: "cn"}}
 		}, `access.users[1].commonName: "cn" stands for users[0] already`},
+		"common name of one CA twice": {func(c *Config) {
+			c.Access.Users = []User{{Username: "a", CommonName: "cn", ClientCA: "x"}, {Username: "b", CommonName: "cn", ClientCA: "x"}}
+		}, `access.users[1].commonName: "cn" stands for users[0] already`},
+		"client CA without a common name": {func(c *Config) { c.Access.Users[0].ClientCA = "x" }, `access.users[0].clientCA: "x" is`},
+		"client CA that is not asked for": {listener(func(l *Listener) {
+			l.TLS = &TLS{CertFile: "c", KeyFile: "k", ClientCA: "x"}
+		}), `tls.clientCA: "x" is`},
 		"empty hash": {func(c *Config) { c.Access.Users[0].PasswordHashes = []string{""} }, "access.users[0].passwordHashes[0]"},
 		"client id":  {func(c *Config) { c.Access.Users[0].ClientIDs[1] = "a*b" }, "access.users[0].clientIDs[1]"},
 		"user limit": {func(c *Config) { c.Access.Users[0].Limits.PublishRate = -1 }, "access.users[0].limits.publishRate"},
@@ -136,5 +143,14 @@ func TestValidateNeverQuotesAHash(t *testing.T) {
 	c.Access.Users[0].Username = ""
 	if err := c.Validate(); err == nil || strings.Contains(err.Error(), "secret-hash") {
 		t.Errorf("error = %v", err)
+	}
+}
+
+func TestOneCommonNameMayBeThatOfAUserOfEachCA(t *testing.T) {
+	c := valid()
+	c.Access.Users = []User{{Username: "a", CommonName: "cn"}, {Username: "b", CommonName: "cn", ClientCA: "x"}, {Username: "c", CommonName: "cn", ClientCA: "y"}}
+	c.Access.Policies = nil
+	if err := c.Validate(); err != nil {
+		t.Error(err)
 	}
 }

@@ -21,6 +21,8 @@ type TLS struct {
 	Config *tls.Config
 	// Certificate is the leaf that is served.
 	Certificate *x509.Certificate
+	// ClientCA is the name of the CA that clients are verified by.
+	ClientCA    string
 	fingerprint [sha256.Size]byte
 	clients     [sha256.Size]byte // names what is asked of clients
 }
@@ -112,7 +114,7 @@ func wantsClientCA(c *config.TLS) bool {
 
 func (m *material) fingerprint(c *config.TLS) (sum [sha256.Size]byte) {
 	h := sha256.New()
-	for _, part := range [][]byte{m.cert, m.key, m.clientCA, []byte(c.ClientAuth), []byte(c.MinVersion)} {
+	for _, part := range [][]byte{m.cert, m.key, m.clientCA, []byte(c.ClientAuth), []byte(c.ClientCA), []byte(c.MinVersion)} {
 		s := sha256.Sum256(part)
 		h.Write(s[:])
 	}
@@ -127,8 +129,9 @@ func (m *material) build(c *config.TLS) (*TLS, error) {
 	}
 	t := &TLS{
 		Certificate: pair.Leaf,
+		ClientCA:    c.ClientCA,
 		fingerprint: m.fingerprint(c),
-		clients:     sha256.Sum256(append([]byte(c.ClientAuth+"\n"), m.clientCA...)),
+		clients:     sha256.Sum256(append([]byte(string(c.ClientAuth)+"\n"+c.ClientCA+"\n"), m.clientCA...)),
 		Config: &tls.Config{
 			Certificates: []tls.Certificate{pair},
 			MinVersion:   tls.VersionTLS12,

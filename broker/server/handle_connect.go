@@ -137,7 +137,7 @@ func (c *conn) credentials(p *packet.Connect) auth.Credentials {
 		RemoteAddr:  c.remote.Addr(),
 	}
 	if c.tls != nil {
-		cred.CommonName = c.tls.commonName()
+		cred.CommonName, cred.ClientCA = c.tls.commonName(), c.tls.config.ClientCA
 	}
 	return cred
 }

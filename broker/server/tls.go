@@ -319,7 +319,11 @@ func (c *conn) reviewCertificate() {
 		c.disconnect(packet.ReasonNotAuthorized, "the listener asks for TLS now")
 		return
 	}
-	until, err := t.Admits(c.tls.ConnectionState().PeerCertificates, c.loop.worker.Now)
+	shown := c.tls.ConnectionState().PeerCertificates
+	until, err := t.Admits(shown, c.loop.worker.Now)
+	if err == nil && len(shown) > 0 && t.ClientCA != c.tls.config.ClientCA {
+		err = errors.New("the listener knows client certificates by another CA now")
+	}
 	if err != nil {
 		c.server.log.Info("client certificate no longer valid", "client", c.clientID(), "remote", c.remote, "error", err)
 		c.disconnect(packet.ReasonNotAuthorized, "the client certificate is no longer valid")

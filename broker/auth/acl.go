@@ -143,6 +143,20 @@ func (a *ACL) ReceiveShared(group string, topic []byte) bool {
 	return a.known && !q.verdict.denied
 }
 
+// Grants reports whether a subscription of the group, "" for one that is not shared,
+// would be granted to exactly the messages of a topic: whoever may not have them by
+// any subscription is sent none of them, not even one that was sent before.
+func (a *ACL) Grants(group string, topic []byte) bool {
+	q := a.query()
+	for _, t := range []*scopedTree{&a.snapshot.withhold, &a.snapshot.subscribe} {
+		q.ask(&t.plain, topic)
+		if group != "" {
+			q.askGroup(t, group, topic)
+		}
+	}
+	return a.decide(q.verdict).allowed
+}
+
 // FiltersReceive reports whether Receive is ever false. If not, nobody has to
 // ask.
 func (a *ACL) FiltersReceive() bool { return a.denies.plain || !a.known }

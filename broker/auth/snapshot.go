@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/godwit-mqtt/godwit/broker/auth/password"
 	"github.com/godwit-mqtt/godwit/broker/config"
@@ -140,6 +141,37 @@ func (s *Snapshot) User(name string) (*config.User, bool) {
 		return nil, false
 	}
 	return u.User, true
+}
+
+// Knows reports whether there is still somebody that a session of the principal
+// belongs to: its user, or clients without credentials where they are admitted.
+func (s *Snapshot) Knows(p Principal) bool {
+	if p.Anonymous {
+		return s.anonymous
+	}
+	_, ok := s.users[p.Username]
+	return ok
+}
+
+// Claim is how strongly the client identifier of a principal is its own: the number
+// of characters of it that the user's clientIds name, and one more where they name
+// all of it. It is 0 for a user without clientIds, and for anonymous clients.
+func (s *Snapshot) Claim(p Principal) int {
+	u, ok := s.users[p.Username]
+	if !ok || p.Anonymous {
+		return 0
+	}
+	strongest := 0
+	for _, pattern := range u.ClientIDs {
+		stem, wild := strings.CutSuffix(pattern, "*")
+		switch {
+		case pattern == p.ClientID:
+			return len(pattern) + 1
+		case wild && strings.HasPrefix(p.ClientID, stem):
+			strongest = max(strongest, len(stem))
+		}
+	}
+	return strongest
 }
 
 // Valid reports whether a principal that an earlier snapshot admitted would

@@ -32,6 +32,18 @@ func (r *Router) review(s *Subscriber, access *auth.Snapshot) {
 		s.link.Kick(packet.ReasonNotAuthorized, "the user or the credential is no longer valid")
 	}
 	r.authorize(s, access)
+	r.disown(s, access)
+}
+
+// disown has the session of s, which is locked, end with its user: as soon as it has
+// no connection, and also where the user is back by then.
+func (r *Router) disown(s *Subscriber, access *auth.Snapshot) {
+	if access.Knows(s.principal) {
+		return
+	}
+	if s.session.Expiry = 0; s.link == nil {
+		r.schedule(s)
+	}
 }
 
 // rights are what a session may do, for as long as its rules answer alike. What
@@ -111,6 +123,14 @@ func (s *Subscriber) mayStillReceive(d *session.Delivery) bool {
 		return mayReceiveShared(s, group, []byte(d.Topic)) && (!s.reviewed || s.holds(d.Shared))
 	}
 	return mayReceive(s, []byte(d.Topic)) && (!s.reviewed || s.subscribedTo(d.Topic))
+}
+
+// mayReceiveAgain reports whether the rules of now let s, which is locked, have a
+// delivery that it was sent before. It has a claim to that whether it is subscribed
+// still or not [MQTT-3.10.4-3].
+func (s *Subscriber) mayReceiveAgain(d *session.Delivery) bool {
+	group, _, _, _ := topic.ParseShared(d.Shared)
+	return s.acl().Grants(group, []byte(d.Topic))
 }
 
 // holds reports whether a subscription of s is in force.

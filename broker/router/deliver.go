@@ -165,14 +165,14 @@ func (w *Worker) pump(s *Subscriber) {
 }
 
 // sendDelivery sends a delivery that waited, or once more after a reconnect. One
-// that has expired [MQTT-3.3.2-5], or that the rules withhold by now, before it
-// was first sent, or that is too large for this client, is complete instead.
+// that has expired before it was first sent [MQTT-3.3.2-5], or that the rules
+// withhold by now, or that is too large for this client, is withheld instead.
 func (w *Worker) sendDelivery(s *Subscriber, o session.Outgoing) {
 	var reason metrics.Counter
 	switch {
 	case !o.Dup && o.Delivery.Expired(w.Now):
 		reason = metrics.DroppedExpired
-	case !o.Dup && !s.mayStillReceive(o.Delivery):
+	case !o.Dup && !s.mayStillReceive(o.Delivery), o.Dup && !s.mayReceiveAgain(o.Delivery):
 		reason = metrics.DroppedUnauthorized
 	case w.writeDelivery(s, o):
 		return
@@ -180,10 +180,25 @@ func (w *Worker) sendDelivery(s *Subscriber, o session.Outgoing) {
 		reason = metrics.DroppedTooLarge
 	}
 	w.dropped(reason)
-	if o.ID != 0 {
-		s.session.Discard(o.ID)
+	w.withhold(s, o)
+}
+
+// withhold ends the exchange of a delivery that is not sent. Of one at QoS 2 that was
+// sent before, the client may have the packet identifier, and would take the next
+// message under it for a repeat: that exchange goes on with PUBREL, as soon as the
+// store knows that the message does not come again.
+func (w *Worker) withhold(s *Subscriber, o session.Outgoing) {
+	at := o.Delivery.Waiting()
+	if !o.Dup || o.Delivery.QoS < packet.QoS2 {
+		if o.ID != 0 {
+			s.session.Discard(o.ID)
+		}
+		w.complete(s, at)
+		return
 	}
-	w.complete(s, o.Delivery.Waiting())
+	s.session.Withhold(o.ID)
+	w.batch.Sent = append(w.batch.Sent, store.Sent{Session: s.ID, Seq: at.Seq, Message: at.Message, ID: o.ID, Released: true})
+	w.held = append(w.held, held{subscriber: s, seq: at.Seq, id: o.ID})
 }
 
 func (w *Worker) writeDelivery(s *Subscriber, o session.Outgoing) bool {

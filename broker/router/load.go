@@ -68,10 +68,12 @@ func (l *loader) LoadSession(rec store.Session) error {
 	for _, sub := range rec.Subscriptions {
 		l.r.subscribe(s, sub)
 	}
-	l.r.authorize(s, l.r.access.Load())
+	access := l.r.access.Load()
+	l.r.authorize(s, access)
 	if s.disconnected.IsZero() {
 		l.interrupted(s)
 	}
+	l.r.disown(s, access)
 	l.r.schedule(s)
 	return nil
 }

@@ -9,14 +9,28 @@ import (
 )
 
 // Publisher is the publishing side of a connection: who it is, and what was
-// decided for the topic that it used last.
+// decided for the topic that it used last, with all that the decision was made from.
 type Publisher struct {
 	*Subscriber
-	Version packet.Version
 
-	route    *route
-	rights   *rights // that decision was made by
+	route    *route // of that topic; nil while no decision may be used again
+	use      uint64 // of the route
+	rights   *rights
 	decision auth.PublishDecision
+	Version  packet.Version
+}
+
+// decided reports whether the decision is one on the topic name by these rights.
+func (from *Publisher) decided(name []byte, by *rights) bool {
+	return from.route != nil && from.use == from.route.use && from.rights == by && string(from.route.topic) == string(name)
+}
+
+// remember keeps a decision. rt is nil for one that may not be used again.
+func (from *Publisher) remember(rt *route, by *rights, decision auth.PublishDecision) {
+	from.route, from.rights, from.decision = rt, by, decision
+	if rt != nil {
+		from.use = rt.use
+	}
 }
 
 // Publish authorizes p, which came from a client, and delivers it. raw is the
@@ -48,7 +62,7 @@ func (w *Worker) PublishMessage(m *session.Message) packet.ReasonCode {
 	return w.deliver(nil, route, &p, packet.V5, nil)
 }
 
-// permits judges p by the decision for its topic.
+// permits judges p by the decision that routeOf has brought up to its topic.
 func (from *Publisher) permits(p *packet.Publish) bool {
 	return from.decision.Permits(byte(p.QoS), p.Retain)
 }
@@ -57,21 +71,21 @@ func (from *Publisher) permits(p *packet.Publish) bool {
 // it. There is none, and ok is true, for a topic that the publisher may not
 // publish to at all.
 func (w *Worker) routeOf(from *Publisher, name []byte) (rt *route, ok bool) {
-	rt, has := from.route, from.Subscriber.rights.Load()
-	if rt != nil && from.rights == has && string(rt.topic) == string(name) {
-		w.refresh(rt)
-		return rt, true
+	has := from.Subscriber.rights.Load()
+	if from.decided(name, has) {
+		w.refresh(from.route)
+		return from.route, true
 	}
 	if rt = w.routes.find(name); rt != nil && rt.rights == has {
 		w.refresh(rt)
-		from.route, from.rights, from.decision = rt, has, rt.decision
+		from.remember(rt, has, rt.decision)
 		return rt, true
 	}
 	if rt == nil && topic.ValidateName(name) != nil {
 		return nil, false
 	}
 	has, acl := from.currentRights()
-	from.route, from.rights, from.decision = nil, has, acl.Publish(name)
+	from.remember(nil, has, acl.Publish(name))
 	if !from.decision.Allowed {
 		return nil, true
 	}
@@ -81,7 +95,7 @@ func (w *Worker) routeOf(from *Publisher, name []byte) (rt *route, ok bool) {
 		rt = w.newRoute(name)
 	}
 	rt.rights, rt.decision = has, from.decision
-	from.route = rt
+	from.remember(rt, has, from.decision)
 	return rt, true
 }
 
@@ -89,6 +103,7 @@ func (w *Worker) routeOf(from *Publisher, name []byte) (rt *route, ok bool) {
 // decided for the client that published to it last.
 type route struct {
 	topic      []byte
+	use        uint64 // another one each time that the route is taken for a topic
 	generation uint64 // of the index
 	epoch      uint64 // of the router
 	result     topic.Result[*Subscriber]
@@ -112,6 +127,7 @@ func (w *Worker) lookup(name []byte) (*route, bool) {
 // newRoute makes a route for a name that has none.
 func (w *Worker) newRoute(name []byte) *route {
 	rt := w.routes.take(name)
+	rt.use++
 	rt.topic, rt.rights = append(rt.topic[:0], name...), nil
 	w.match(rt)
 	return rt

@@ -9,8 +9,8 @@ import "hash/maphash"
 // all share one route, so that a stream of ever new topics costs no allocation and
 // drives nothing out.
 //
-// A route that somebody holds on to may come to stand for another topic: compare
-// the topic before use.
+// A route that somebody holds on to may come to stand for another topic, and for
+// the same one again: what was computed for a route is good for one use of it.
 type routes struct {
 	seed    maphash.Seed
 	tags    []uint32 // of the topics in slots: what is not here is not there

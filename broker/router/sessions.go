@@ -130,14 +130,18 @@ type Connect struct {
 }
 
 // Connect gives the connection its session. It fails with a reason where the
-// session belongs to somebody else, the user has too many connections, or the
-// store cannot take a session. The CONNACK follows, and then Resume.
+// principal is not valid any more by the rules in force, the session belongs to
+// somebody else, the user has too many connections, or the store cannot take a
+// session. The CONNACK follows, and then Resume.
 //
 // wait is not nil where the session has another connection [MQTT-3.1.4-3], or has
 // ended but for what is handed over: nothing was done then, and Connect is to be
 // called again once wait calls back, from any goroutine.
 func (w *Worker) Connect(c *Connect) (s *Subscriber, present bool, wait func(done func()), reason packet.ReasonCode) {
-	if c.Expiry > 0 && w.r.refusing.Load() {
+	switch {
+	case !w.r.access.Load().Valid(c.Principal):
+		return nil, false, nil, packet.ReasonNotAuthorized
+	case c.Expiry > 0 && w.r.refusing.Load():
 		return nil, false, nil, packet.ReasonQuotaExceeded
 	}
 	g := &w.r.sessions
@@ -170,10 +174,11 @@ func (w *Worker) existing(sh *shard, c *Connect) (goesOn *Subscriber, wills []*s
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	same, lasts := sameOwner(s.principal, c.Principal), s.link != nil || w.Now.Before(s.ends())
 	switch {
 	case s.leaving != nil:
 		return nil, nil, s.leaving.wait, packet.ReasonSuccess
-	case !sameOwner(s.principal, c.Principal):
+	case !same && lasts && !w.claims(s, c):
 		return nil, nil, nil, packet.ReasonClientIdentifierNotValid
 	case s.link != nil:
 		return nil, nil, s.link.Yield, packet.ReasonSuccess
@@ -181,7 +186,7 @@ func (w *Worker) existing(sh *shard, c *Connect) (goesOn *Subscriber, wills []*s
 	if reason = users.take(name, c.MaxConnections); reason.IsError() {
 		return nil, nil, nil, reason
 	}
-	if !c.CleanStart && w.Now.Before(s.ends()) {
+	if same && lasts && !c.CleanStart {
 		if s.willIsDue(w.Now) { // the client was not back in time
 			wills = w.takeWill(s)
 		}
@@ -198,6 +203,13 @@ func (w *Worker) existing(sh *shard, c *Connect) (goesOn *Subscriber, wills []*s
 // sameOwner: a session belongs to a user, and is never handed to another one.
 func sameOwner(a, b auth.Principal) bool {
 	return a.Username == b.Username && a.Anonymous == b.Anonymous
+}
+
+// claims reports whether the client identifier is more the client's own than that of
+// the session which has it, of another user. That session ends then.
+func (w *Worker) claims(s *Subscriber, c *Connect) bool {
+	access := w.r.access.Load()
+	return access.Claim(c.Principal) > access.Claim(s.principal)
 }
 
 // join connects s. Where the access rules changed since the

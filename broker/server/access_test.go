@@ -83,10 +83,29 @@ func TestLogin(t *testing.T) { // [MQTT-3.1.4-2]
 func TestSessionsBelongToTheirUsers(t *testing.T) {
 	t.Parallel()
 	b := brokertest.Start(t, users)
-	b.Connect(t, v5, "bob-1", ann, brokertest.Persistent).Disconnect()
+	b.Connect(t, v5, "bob-1", brokertest.Login("bob", secret), brokertest.Persistent).Disconnect()
 	c := b.Dial(t, v5)
-	c.Send(brokertest.NewConnect("bob-1", brokertest.Login("bob", secret)))
+	c.Send(brokertest.NewConnect("bob-1", ann))
 	c.ExpectRefused(packet.ReasonClientIdentifierNotValid)
+}
+
+// TestAClientIdentifierIsTakenFromWhomItIsNotNamedFor: the user whose clientIds name
+// it gets a session of its own.
+func TestAClientIdentifierIsTakenFromWhomItIsNotNamedFor(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, v packet.Version) {
+		b := brokertest.Start(t, users)
+		squatter := b.Connect(t, v, "bob-1", ann, brokertest.Persistent)
+		bob, ack := connack(t, b, v, "bob-1", brokertest.Login("bob", secret), brokertest.Persistent)
+		if ack.SessionPresent {
+			t.Error("the session of another user is present")
+		}
+		squatter.ExpectDisconnect(packet.ReasonSessionTakenOver)
+		bob.ExpectSilence()
+		again := b.Dial(t, v)
+		again.Send(brokertest.NewConnect("bob-1", ann))
+		again.ExpectRefused(packet.ReasonClientIdentifierNotValid)
+	})
 }
 
 //api:semantics 1 5

@@ -187,14 +187,8 @@ func reasonOf(err error) packet.ReasonCode {
 
 // admit gives an authenticated client its session. Nothing else is handled until
 // the session is stored and CONNACK is on its way [MQTT-3.2.0-1]. proof is the
-// server's part of an enhanced authentication. Where the access rules have changed
-// since it was authenticated, and it is not valid any more, it takes no session
-// over from a client that is.
+// server's part of an enhanced authentication.
 func (c *conn) admit(p *packet.Connect, who auth.Principal, proof []byte) {
-	if !c.server.access.Load().Valid(who) {
-		c.refuse(packet.ReasonNotAuthorized, errors.New("the user or the credential is no longer valid"))
-		return
-	}
 	req, ack := c.terms(p, who)
 	if c.enhanced != nil {
 		setAuth(&ack.Properties, proof)

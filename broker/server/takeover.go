@@ -1,7 +1,6 @@
 package server
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/godwit-mqtt/godwit/broker/auth"
@@ -22,7 +21,8 @@ func (c *conn) join(req *router.Connect, ack *packet.Connack) {
 		wait(func() { c.post(func() { c.joinAgain(req, ack) }) })
 		return
 	case reason.IsError():
-		c.refuse(reason, errors.New("the session is not to be had: "+reason.String()))
+		c.refuse(reason, fmt.Errorf("user %q, client identifier %q: no session: %s",
+			clip(req.Principal.Username, longestName), clip(req.Principal.ClientID, longestName), reason))
 		return
 	}
 	ack.SessionPresent = present // [MQTT-3.2.2-2], [MQTT-3.2.2-3]

@@ -17,6 +17,7 @@ const (
 	stepPuback
 	stepPubrec
 	stepPubcomp
+	stepWithheld // PUBREL follows once it is durable that the message does not
 )
 
 // slot is one message in flight to the client.
@@ -165,8 +166,10 @@ func (f *inflight) resume() (releases, messages []uint16) {
 	f.unsent = 0
 	for _, id := range f.inOrder() {
 		s := f.at(id)
-		if s.unsent = s.step != stepPubcomp; !s.unsent {
-			releases = append(releases, id)
+		if s.unsent = s.step < stepPubcomp; !s.unsent {
+			if s.step == stepPubcomp {
+				releases = append(releases, id)
+			}
 			continue
 		}
 		f.unsent++

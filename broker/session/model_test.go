@@ -117,7 +117,7 @@ func (m *model) switchOver(window int) {
 		f := &m.inflight[i]
 		if f.step == stepPubcomp {
 			m.releases = append(m.releases, f.id)
-		} else if f.step >= stepPuback {
+		} else if f.step >= stepPuback && f.step != stepWithheld {
 			f.unsent = true
 			m.again = append(m.again, f.id)
 		}
@@ -157,6 +157,8 @@ func play(t *testing.T, limits Limits, program []byte) {
 			m.expire(t)
 		case op == 14:
 			m.lose(arg())
+		case op == 15:
+			m.withhold(arg())
 		}
 		m.compare(t)
 	}
@@ -311,16 +313,40 @@ func (m *model) expire(t *testing.T) {
 	}
 }
 
-// confirm tells that one of the identifiers that are held is durable.
+// confirm tells that one of the identifiers that are held, or withheld, is durable.
 func (m *model) confirm(which byte) {
 	if len(m.inflight) == 0 {
 		return
 	}
-	f := &m.inflight[int(which)%len(m.inflight)]
+	i := int(which) % len(m.inflight)
+	f := &m.inflight[i]
 	m.Confirm(f.id, f.d.Seq)
-	if f.step == stepHeld {
+	switch f.step {
+	case stepHeld:
 		f.step = stepConfirmed
+	case stepWithheld:
+		m.releases = append(m.releases, f.id)
+		m.goesOn(i, stepPubcomp)
 	}
+}
+
+// withhold has the exchange of a message of QoS 2 that was sent go on without it.
+func (m *model) withhold(which byte) {
+	if len(m.inflight) == 0 {
+		return
+	}
+	i := int(which) % len(m.inflight)
+	if f := m.inflight[i]; f.step == stepPubrec && !f.unsent {
+		m.Withhold(f.id)
+		m.goesOn(i, stepWithheld)
+	}
+}
+
+// goesOn brings an exchange to another step, as the last that came to it.
+func (m *model) goesOn(i int, to step) {
+	f := m.inflight[i]
+	f.step = to
+	m.inflight = append(slices.Delete(m.inflight, i, i+1), f)
 }
 
 func (m *model) acknowledge(t *testing.T, kind, which byte) {

@@ -268,6 +268,15 @@ func (s *Session) Released(id uint16) bool {
 	return f != nil && f.step == stepPubcomp
 }
 
+// Withhold lets the exchange of a message of QoS 2 that was sent over an earlier
+// connection go on without it: after Confirm, Next returns its PUBREL.
+func (s *Session) Withhold(id uint16) {
+	if f := s.out.find(id); f != nil {
+		s.out.release(f)
+		f.step = stepWithheld
+	}
+}
+
 // Discard frees an identifier without an acknowledgement: its message expired or
 // cannot be sent to this client.
 func (s *Session) Discard(id uint16) {

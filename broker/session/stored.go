@@ -64,10 +64,16 @@ func (s *Session) Hold(d *Delivery) (id uint16) {
 }
 
 // Confirm tells that the identifier of the delivery with a number, which Hold or
-// Next has returned, is durable.
+// Next has returned, is durable, or that it is withheld.
 func (s *Session) Confirm(id uint16, seq uint64) {
-	if f := s.out.find(id); f != nil && f.seq == seq && f.step == stepHeld {
+	f := s.out.find(id)
+	switch {
+	case f == nil || f.seq != seq:
+	case f.step == stepHeld:
 		s.out.step(f, stepConfirmed)
+	case f.step == stepWithheld:
+		s.out.step(f, stepPubcomp)
+		s.store().releases = append(s.stored.releases, id)
 	}
 }
 
@@ -280,7 +286,7 @@ func (s *Session) Shares() bool {
 func (s *Session) Delivered() map[uint64]bool {
 	delivered := map[uint64]bool{}
 	for i := range s.out.slots {
-		if f := &s.out.slots[i]; f.step == stepPubrec || f.step == stepPubcomp {
+		if f := &s.out.slots[i]; f.step >= stepPubrec {
 			delivered[f.seq] = true
 		}
 	}

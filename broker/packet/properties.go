@@ -1,9 +1,9 @@
 package packet
 
 import (
-	"bytes"
 	"encoding/binary"
 	"math/bits"
+	"unsafe"
 )
 
 // PropertyID names a property of MQTT 5.
@@ -136,20 +136,59 @@ func (p *Properties) reset() {
 }
 
 // Clone returns a copy that shares no memory with p, for whoever keeps
-// properties longer than the buffer that they were decoded from.
+// properties longer than the buffer that they were decoded from. All of its
+// bytes are in one piece of memory.
 func (p *Properties) Clone() Properties {
 	c := *p
+	rest := make([]byte, 0, p.contents())
+	keep := func(b []byte) []byte {
+		if b == nil {
+			return nil
+		}
+		at := len(rest)
+		rest = append(rest, b...)
+		return rest[at:len(rest):len(rest)]
+	}
 	for id := range propLast + 1 {
 		if f := c.bytesField(id); f != nil {
-			*f = bytes.Clone(*f)
+			*f = keep(*f)
 		}
 	}
-	c.SubscriptionIDs = append([]uint32(nil), p.SubscriptionIDs...)
-	c.UserProperties = nil
-	for _, u := range p.UserProperties {
-		c.UserProperties = append(c.UserProperties, UserProperty{bytes.Clone(u.Key), bytes.Clone(u.Value)})
+	c.SubscriptionIDs = exactly(p.SubscriptionIDs)
+	c.UserProperties = exactly(p.UserProperties)
+	for i, u := range c.UserProperties {
+		c.UserProperties[i] = UserProperty{keep(u.Key), keep(u.Value)}
 	}
 	return c
+}
+
+// exactly returns a copy of a list without room to spare, nil if it is empty.
+func exactly[E any](list []E) []E {
+	if len(list) == 0 {
+		return nil
+	}
+	return append(make([]E, 0, len(list)), list...)
+}
+
+// contents returns the number of bytes of all strings and binary data.
+func (p *Properties) contents() (n int) {
+	for id := range propLast + 1 {
+		if f := p.bytesField(id); f != nil {
+			n += len(*f)
+		}
+	}
+	for i := range p.UserProperties {
+		n += len(p.UserProperties[i].Key) + len(p.UserProperties[i].Value)
+	}
+	return n
+}
+
+// Footprint returns the bytes of memory that a Clone of p takes: what is in it,
+// and the structures that hold it.
+func (p *Properties) Footprint() int {
+	return int(unsafe.Sizeof(*p)) + p.contents() +
+		len(p.SubscriptionIDs)*int(unsafe.Sizeof(uint32(0))) +
+		len(p.UserProperties)*int(unsafe.Sizeof(UserProperty{}))
 }
 
 // kind is the data type of a property.

@@ -23,7 +23,7 @@ const (
 // slot is one message in flight to the client.
 type slot struct {
 	// delivery is there for another member of a shared subscription, or because
-	// it is to be sent; else it is nil.
+	// it is to be sent; else it is nil. See inflight.keep.
 	delivery     *Delivery
 	seq, message uint64 // of a delivery that a store has
 	order        uint64 // when it came to its step, relative to the others
@@ -41,10 +41,11 @@ func (f *slot) waiting() Waiting { return Waiting{Seq: f.seq, Message: f.message
 // that is still in use, which is then passed over.
 type inflight struct {
 	slots  []slot // a power of two, or nil while nothing was ever sent
-	used   int
-	unsent int    // those of used that are to be sent
-	next   uint16 // the identifier handed out last
 	order  uint64
+	bytes  int // of the deliveries that are kept
+	used   int32
+	unsent int32  // those of used that are to be sent
+	next   uint16 // the identifier handed out last
 }
 
 const minSlots = 16
@@ -66,7 +67,7 @@ func (f *inflight) find(id uint16) *slot {
 // made sure that used is below the largest window. The slot stays where it is
 // until the next call.
 func (f *inflight) take(first step) *slot {
-	if f.used*2 >= len(f.slots) {
+	if int(f.used)*2 >= len(f.slots) {
 		f.grow()
 	}
 	for {
@@ -87,7 +88,7 @@ func (f *inflight) restore(id uint16, at step) *slot {
 	if f.find(id) != nil {
 		return nil
 	}
-	for f.used*2 >= len(f.slots) || f.at(id).step != stepFree {
+	for int(f.used)*2 >= len(f.slots) || f.at(id).step != stepFree {
 		f.grow()
 	}
 	s := f.at(id)
@@ -120,6 +121,16 @@ func (f *inflight) grow() {
 	}
 }
 
+// keep has s keep the body of its delivery, or let go of it where d is nil.
+func (f *inflight) keep(s *slot, d *Delivery) {
+	if s.delivery != nil {
+		f.bytes -= s.delivery.Size()
+	}
+	if s.delivery = d; d != nil {
+		f.bytes += d.Size()
+	}
+}
+
 // wait notes that s is to be sent over this connection, and sent that it was.
 func (f *inflight) wait(s *slot) {
 	s.unsent = true
@@ -137,7 +148,7 @@ func (f *inflight) sent(s *slot) {
 func (f *inflight) release(s *slot) {
 	f.sent(s)
 	f.step(s, stepPubcomp)
-	s.delivery = nil // only the identifier matters from here on [MQTT-4.3.3-6]
+	f.keep(s, nil) // only the identifier matters from here on [MQTT-4.3.3-6]
 }
 
 // step brings s to another step.
@@ -148,6 +159,7 @@ func (f *inflight) step(s *slot, to step) {
 
 func (f *inflight) free(s *slot) {
 	f.sent(s)
+	f.keep(s, nil)
 	*s = slot{}
 	f.used--
 	if f.used == 0 && len(f.slots) > keptSlots {

@@ -2,6 +2,7 @@ package session
 
 import (
 	"time"
+	"unsafe"
 
 	"github.com/godwit-mqtt/godwit/broker/packet"
 )
@@ -16,8 +17,8 @@ type Message struct {
 	Topic   string
 	Payload []byte
 	// Properties of the PUBLISH that are forwarded. Topic alias, subscription
-	// identifiers and message expiry are never among them.
-	Properties packet.Properties
+	// identifiers and message expiry are never among them. nil where there are none.
+	Properties *packet.Properties
 	// QoS and Retain as they were published.
 	QoS    packet.QoS
 	Retain bool
@@ -37,13 +38,17 @@ func NewMessage(p *packet.Publish, now time.Time) *Message {
 	if p.Properties.Empty() {
 		return m
 	}
-	m.Properties = p.Properties.Clone()
-	if m.Properties.Has(packet.PropMessageExpiry) {
-		m.Expires = now.Add(time.Duration(m.Properties.MessageExpiry) * time.Second)
+	kept := p.Properties // of what is below, nothing is copied
+	if kept.Has(packet.PropMessageExpiry) {
+		m.Expires = now.Add(time.Duration(kept.MessageExpiry) * time.Second)
 	}
-	m.Properties.Unset(packet.PropTopicAlias)
-	m.Properties.Unset(packet.PropMessageExpiry)
-	m.Properties.Unset(packet.PropSubscriptionID)
+	kept.Unset(packet.PropTopicAlias)
+	kept.Unset(packet.PropMessageExpiry)
+	kept.Unset(packet.PropSubscriptionID)
+	if kept.SubscriptionIDs = nil; !kept.Empty() {
+		own := kept.Clone()
+		m.Properties = &own
+	}
 	return m
 }
 
@@ -52,17 +57,23 @@ func (m *Message) Expired(now time.Time) bool {
 	return !m.Expires.IsZero() && !now.Before(m.Expires)
 }
 
-// Size is what m costs a queue, in bytes.
-func (m *Message) Size() int { return len(m.Topic) + len(m.Payload) + messageOverhead }
-
-// messageOverhead is a message's fixed share of the memory that a queue is
-// charged for.
-const messageOverhead = 64
+// Size is what m costs whoever keeps it, in bytes: what is in it, and the memory
+// that holds it.
+func (m *Message) Size() int {
+	n := int(unsafe.Sizeof(*m)) + len(m.Topic) + len(m.Payload)
+	if m.Properties != nil {
+		n += m.Properties.Footprint()
+	}
+	return n
+}
 
 // Fill sets p to what is sent of m at now; p aliases m. The message expiry that
 // remains is forwarded [MQTT-3.3.2-6].
 func (m *Message) Fill(p *packet.Publish, now time.Time) {
-	*p = packet.Publish{Topic: []byte(m.Topic), Payload: m.Payload, Properties: m.Properties}
+	*p = packet.Publish{Topic: []byte(m.Topic), Payload: m.Payload}
+	if m.Properties != nil {
+		p.Properties = *m.Properties
+	}
 	if m.Expires.IsZero() {
 		return
 	}
@@ -84,3 +95,13 @@ type Delivery struct {
 	// not zero for a delivery that a store holds.
 	Seq uint64
 }
+
+// Size is what d costs the queue of its session, in bytes: a message that waits
+// for several sessions counts for each.
+func (d *Delivery) Size() int {
+	return d.Message.Size() + deliveryOverhead + len(d.IDs)*int(unsafe.Sizeof(uint32(0))) + len(d.Shared)
+}
+
+// deliveryOverhead is what a delivery takes besides its message, with its place
+// in a queue.
+const deliveryOverhead = int(unsafe.Sizeof(Delivery{})) + 2*int(unsafe.Sizeof((*Delivery)(nil)))

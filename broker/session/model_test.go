@@ -45,7 +45,8 @@ func (m *model) find(id uint16) int {
 }
 
 func (m *model) ready() bool {
-	return len(m.waiting)+len(m.qos0)+len(m.releases)+len(m.again) == 0 && len(m.inflight) < m.window
+	return len(m.waiting)+len(m.qos0)+len(m.releases)+len(m.again) == 0 && len(m.inflight) < m.window &&
+		(m.Limits.QueuedBytes == 0 || m.bytesInFlight() < m.Limits.QueuedBytes)
 }
 
 // next is what Session.Next has to return of what is in flight. blocked says that
@@ -407,6 +408,12 @@ func (m *model) compare(t *testing.T) {
 		t.Fatalf("queue %d (%d bytes), in flight %d, received %d; want %d (%d), %d, %d",
 			n, b, m.Inflight(), m.Received(), len(m.waiting)+len(m.qos0), bytes, len(m.inflight), len(m.received))
 	}
+	if m.out.bytes != m.bytesInFlight() {
+		t.Fatalf("%d bytes are in flight, want %d", m.out.bytes, m.bytesInFlight())
+	}
+	if limit := m.Limits.QueuedBytes; limit > 0 && m.queue.bytes+m.out.bytes > limit+wholeBytes {
+		t.Fatalf("%d and %d bytes are in memory, of %d", m.queue.bytes, m.out.bytes, limit)
+	}
 	if m.Overtakes() != (len(m.qos0) > 0) {
 		t.Fatalf("overtakes %t with %d of QoS 0", m.Overtakes(), len(m.qos0))
 	}
@@ -416,6 +423,15 @@ func (m *model) compare(t *testing.T) {
 	if m.parked && (m.queue.len() > 0 || m.bodiesInFlight() > 0) {
 		t.Fatalf("bodies of %d and %d are in memory while nobody is connected", m.queue.len(), m.bodiesInFlight())
 	}
+}
+
+func (m *model) bytesInFlight() (n int) {
+	for _, f := range m.out.slots {
+		if f.delivery != nil {
+			n += f.delivery.Size()
+		}
+	}
+	return n
 }
 
 func (m *model) bodiesInFlight() (n int) {

@@ -21,7 +21,7 @@ type Subscription struct {
 // Limits bound what a session may hold. Zero is no limit.
 type Limits struct {
 	QueuedMessages int
-	QueuedBytes    int
+	QueuedBytes    int  // see Delivery.Size; bodies in flight count too
 	DropOldest     bool // make room for a new message instead of dropping it
 }
 
@@ -82,10 +82,13 @@ func (s *Session) Unsubscribe(filter string) (existed bool) {
 	return s.subscriptions.remove(filter)
 }
 
-// Ready reports whether a message can be sent at once: the window has room, and
-// nothing that came earlier waits.
+// Ready reports whether a message can be sent at once: the window has room,
+// nothing that came earlier waits, and the bodies that are in flight leave room
+// for another one.
 func (s *Session) Ready() bool {
-	return s.queue.len() == 0 && s.out.used < int(s.Window) && (s.stored == nil || s.stored.passed())
+	return s.queue.len() == 0 && s.out.used < s.Window &&
+		(s.Limits.QueuedBytes == 0 || s.out.bytes < s.Limits.QueuedBytes) &&
+		(s.stored == nil || s.stored.passed())
 }
 
 // Overtakes reports whether a message of QoS 0 that is sent at once overtakes
@@ -104,7 +107,7 @@ func (s *Session) Send(q packet.QoS, d *Delivery) (id uint16) {
 		f.seq, f.message = d.Seq, d.ID
 		s.note(d)
 	case d.Shared != "":
-		f.delivery = d // another member may have to take over
+		s.out.keep(f, d) // another member may have to take over
 	}
 	return f.id
 }
@@ -125,7 +128,7 @@ const (
 func (s *Session) Enqueue(d *Delivery, dropped func(Waiting)) Enqueued {
 	result := Queued
 	makesRoom := s.Limits.DropOldest && d.QoS > packet.QoS0 &&
-		(s.Limits.QueuedBytes == 0 || d.Size() <= s.Limits.QueuedBytes)
+		(s.Limits.QueuedBytes == 0 || s.out.bytes+d.Size() <= s.Limits.QueuedBytes)
 	for s.full(d) {
 		if !makesRoom {
 			return QueueFull
@@ -166,7 +169,7 @@ func (s *Session) full(d *Delivery) bool {
 	l := s.Limits
 	messages, bytes := s.Queue()
 	return l.QueuedMessages > 0 && messages >= l.QueuedMessages ||
-		l.QueuedBytes > 0 && bytes+d.Size() > l.QueuedBytes
+		l.QueuedBytes > 0 && s.out.bytes+bytes+d.Size() > l.QueuedBytes
 }
 
 // Outgoing is a packet that is to be sent to the client now.
@@ -192,7 +195,7 @@ func (s *Session) Next() (o Outgoing, ok bool) {
 			return o, ok
 		}
 	}
-	if s.queue.len() == 0 || s.out.used >= int(s.Window) || s.HoldBack && s.holdsNext() {
+	if s.queue.len() == 0 || s.out.used >= s.Window || s.HoldBack && s.holdsNext() {
 		return Outgoing{}, false
 	}
 	d := s.queue.pop()
@@ -336,7 +339,7 @@ func (s *Session) EachReceived(yield func(id uint16) bool) {
 }
 
 // Inflight returns the number of messages that the client has not acknowledged.
-func (s *Session) Inflight() int { return s.out.used }
+func (s *Session) Inflight() int { return int(s.out.used) }
 
 // Queue returns the number of deliveries that wait, in memory or not, and their
 // bytes.

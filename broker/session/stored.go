@@ -55,7 +55,8 @@ func (s *Session) listed(d *Delivery) bool {
 // crash. After Confirm, Next returns it to be sent.
 func (s *Session) Hold(d *Delivery) (id uint16) {
 	f := s.out.take(stepHeld)
-	f.seq, f.message, f.delivery = d.Seq, d.ID, d
+	f.seq, f.message = d.Seq, d.ID
+	s.out.keep(f, d)
 	s.out.wait(f)
 	s.note(d)
 	st := s.store()
@@ -92,11 +93,11 @@ func (s *Session) nextUnsent() (o Outgoing, ok, blocked bool) {
 	switch {
 	case f == nil || f.step == stepHeld: // others of QoS 2 are behind it in the same list
 		return Outgoing{}, false, false
-	case f.delivery == nil || s.out.used-s.out.unsent >= int(s.Window):
+	case f.delivery == nil || s.out.used-s.out.unsent >= s.Window:
 		return Outgoing{}, false, true
 	}
 	o = Outgoing{Delivery: f.delivery, ID: f.id, Dup: dup}
-	f.delivery = nil
+	s.out.keep(f, nil)
 	s.out.sent(f)
 	if dup {
 		st.again = behindFirst(st.again)
@@ -138,7 +139,7 @@ func (s *Session) Park() (dropped *Delivery) {
 	st.parked = true
 	st.releases, st.again = nil, nil
 	for i := range s.out.slots {
-		s.out.slots[i].delivery = nil
+		s.out.keep(&s.out.slots[i], nil)
 	}
 	var waiting []Waiting
 	for _, d := range s.queue.items[s.queue.head:] {
@@ -224,7 +225,7 @@ func (s *Session) Take(p *Page, lost func(Waiting)) (complete bool) {
 			d, covered := p.find(f.seq)
 			switch {
 			case d != nil:
-				f.delivery = d
+				s.out.keep(f, d)
 			case !covered:
 			case lost == nil:
 				return false

@@ -18,7 +18,10 @@ func appendMessage(dst []byte, m *session.Message) []byte {
 	dst = appendTime(dst, m.Expires)
 	p := packet.Publish{
 		QoS: m.QoS, Retain: m.Retain, ID: 1,
-		Topic: []byte(m.Topic), Payload: m.Payload, Properties: m.Properties,
+		Topic: []byte(m.Topic), Payload: m.Payload,
+	}
+	if m.Properties != nil {
+		p.Properties = *m.Properties
 	}
 	return p.Append(dst, packet.V5)
 }

@@ -214,5 +214,8 @@ func (l *loading) retained(key, value []byte) error {
 		return l.skip(key, "a retained message", "topic", topic)
 	}
 	m := session.Message{Topic: topic, Payload: p.Payload}
+	if !p.Properties.Empty() {
+		m.Properties = &p.Properties
+	}
 	return l.to.LoadRetained(store.Retained{Topic: topic, Size: m.Size(), Expires: expires})
 }

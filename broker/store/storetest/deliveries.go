@@ -79,7 +79,7 @@ func rich() *session.Message {
 	props.AddUserProperty([]byte("k"), []byte("1"))
 	props.AddUserProperty([]byte("k"), []byte("2"))
 	return &session.Message{
-		ID: 5, Topic: "t/ü", Payload: []byte{0, 255, 1}, Properties: props, QoS: packet.QoS2, Retain: true,
+		ID: 5, Topic: "t/ü", Payload: []byte{0, 255, 1}, Properties: &props, QoS: packet.QoS2, Retain: true,
 		Expires: time.Unix(1800000000, 500),
 	}
 }

@@ -125,22 +125,45 @@ func (w *Worker) Unsubscribe(s *Subscriber, link Link, filters [][]byte, results
 }
 
 // Tick publishes wills whose delay has passed, ends sessions that expired and
-// removes what else did, of very many some at a time. It is called by one worker,
-// about once a second.
+// removes what else did. It is called by one worker, about once a second. Of very
+// many it takes some at a time, and comes back for the others, so that nobody
+// waits for all of them.
 func (w *Worker) Tick() {
 	w.sweep()
-	for _, s := range w.r.timers.due(w.Now) {
-		w.wake(s)
+	if !w.waking {
+		w.wakeSome()
 	}
 }
 
-// wake does what the timer of s was for.
-func (w *Worker) wake(s *Subscriber) {
+// wakeMost is what wakeSome does at a time, in sessions and their subscriptions.
+const wakeMost = 512
+
+// wakeSome wakes some of the sessions whose time has come.
+func (w *Worker) wakeSome() {
+	w.waking = true
+	for done := 0; done < wakeMost; {
+		s := w.r.timers.next(w.Now)
+		if s == nil {
+			w.waking = false
+			return
+		}
+		done += 1 + w.wake(s)
+	}
+	w.post(w.wakeSome)
+}
+
+// wake does what the timer of s was for, and returns the number of subscriptions
+// that it had.
+func (w *Worker) wake(s *Subscriber) (subscriptions int) {
 	sh := w.r.sessions.shard(s.ClientID)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	defer w.Settle() // before another worker changes the session's record
+	s.mu.Lock()
+	subscriptions = s.session.Subscriptions()
+	s.mu.Unlock()
 	w.followUp(w.expire(sh, s))
+	return subscriptions
 }
 
 // expire returns the wills of s, whose shard is locked, that are due, and ends

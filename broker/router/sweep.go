@@ -8,14 +8,15 @@ import (
 	"github.com/godwit-mqtt/godwit/broker/session"
 )
 
-// sweepMost is the number of retained messages, and of sessions, that a sweep
-// looks at.
+// sweepMost is the number of retained messages, and of sessions and deliveries,
+// that a sweep looks at.
 const sweepMost = 4096
 
 // swept is where the next sweep begins.
 type swept struct {
-	topic string
-	shard int
+	topic    string
+	shard    int
+	sessions []*Subscriber // of the last shard, that were not looked at yet
 }
 
 // sweep removes what has expired: retained messages, and what waits for sessions
@@ -30,33 +31,39 @@ func (w *Worker) sweep() {
 	for _, name := range expired {
 		w.removeExpired(name)
 	}
-	shards := &w.r.sessions.shards
-	for looked, n := 0, 0; n < len(shards) && looked < sweepMost; n++ {
-		looked += w.sweepShard(&shards[w.swept.shard])
-		w.swept.shard = (w.swept.shard + 1) % len(shards)
+	for looked, n := 0, 0; looked < sweepMost && n <= len(w.r.sessions.shards); {
+		if len(w.swept.sessions) == 0 {
+			w.sweepNextShard()
+			n++
+			continue
+		}
+		last := len(w.swept.sessions) - 1
+		looked += 1 + w.sweepSession(w.swept.sessions[last])
+		w.swept.sessions[last] = nil
+		w.swept.sessions = w.swept.sessions[:last]
 	}
 }
 
-// sweepShard returns the number of sessions that it has looked at.
-func (w *Worker) sweepShard(sh *shard) int {
+// sweepNextShard goes on with the sessions of the next shard.
+func (w *Worker) sweepNextShard() {
+	sh := &w.r.sessions.shards[w.swept.shard]
+	w.swept.shard = (w.swept.shard + 1) % len(w.r.sessions.shards)
 	sh.mu.Lock()
-	all := slices.Collect(maps.Values(sh.byID))
-	sh.mu.Unlock()
-	for _, s := range all {
-		w.sweepSession(s)
-	}
-	return len(all)
+	defer sh.mu.Unlock()
+	w.swept.sessions = slices.AppendSeq(w.swept.sessions[:0], maps.Values(sh.byID))
 }
 
-func (w *Worker) sweepSession(s *Subscriber) {
+// sweepSession returns the number of deliveries that it has looked at.
+func (w *Worker) sweepSession(s *Subscriber) (deliveries int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
-		return
+		return 0
 	}
-	s.session.Expire(w.Now, func(d session.Waiting) {
+	deliveries = s.session.Expire(w.Now, func(d session.Waiting) {
 		w.dropped(metrics.DroppedExpired)
 		w.complete(s, d)
 	})
 	w.Settle()
+	return deliveries
 }

@@ -50,15 +50,15 @@ func (t *timers) cancel(s *Subscriber) {
 	}
 }
 
-// due takes out the sessions whose time has come.
-func (t *timers) due(now time.Time) []*Subscriber {
+// next takes out a session whose time has come, the one that waits longest; nil
+// if there is none.
+func (t *timers) next(now time.Time) *Subscriber {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var due []*Subscriber
-	for len(t.heap) > 0 && !now.Before(t.heap[0].timer.at) {
-		due = append(due, heap.Pop(&t.heap).(*Subscriber))
+	if len(t.heap) == 0 || now.Before(t.heap[0].timer.at) {
+		return nil
 	}
-	return due
+	return heap.Pop(&t.heap).(*Subscriber)
 }
 
 type timerHeap []*Subscriber

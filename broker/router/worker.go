@@ -41,6 +41,7 @@ type Worker struct {
 	handed   atomic.Uint64       // batches that the store was given; other workers read it
 	left     []*session.Delivery // of shared subscriptions, by sessions that have ended
 	swept    swept
+	waking   bool // wakeSome is under way
 }
 
 // NewWorker returns a Worker whose loop runs what is given to post, from any

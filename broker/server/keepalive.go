@@ -8,13 +8,40 @@ const (
 	lingerTimeout  = 2  // for its end of a connection that the server has ended
 )
 
+// lookMost is the number of connections that are looked at before others get
+// their turn, where very many are due in one second.
+const lookMost = 1024
+
 // tick looks at the connections whose time has come, once a second.
 func (l *loop) tick() {
 	l.beat.Store(l.worker.Now.UnixNano())
-	l.wheel.tick()
-	for c := l.wheel.due(); c != nil; c = l.wheel.due() {
+	if l.owed++; !l.looking {
+		l.lookOn()
+	}
+}
+
+// lookOn looks at some of those who are due, and comes back for the others.
+func (l *loop) lookOn() {
+	l.looking = true
+	for range lookMost {
+		c := l.nextDue()
+		if c == nil {
+			l.looking = false
+			return
+		}
 		c.look()
 	}
+	l.post(l.lookOn)
+}
+
+// nextDue returns a connection that is due, nil if none is.
+func (l *loop) nextDue() *conn {
+	c := l.wheel.due()
+	for ; c == nil && l.owed > 0; c = l.wheel.due() {
+		l.owed--
+		l.wheel.tick()
+	}
+	return c
 }
 
 // look ends c if it has been silent for too long or its certificate is no longer

@@ -14,13 +14,15 @@ import (
 // to, once. All fields but those of post belong to the goroutine that runs it;
 // which one that is, its loopGroup decides.
 type loop struct {
-	server *Server
-	poller *poller
-	worker *router.Worker
-	events []event
-	read   []byte // what was read in this turn, parsed in place
-	cipher []byte // TLS records as they come from the socket
-	wheel  wheel
+	server  *Server
+	poller  *poller
+	worker  *router.Worker
+	events  []event
+	read    []byte // what was read in this turn, parsed in place
+	cipher  []byte // TLS records as they come from the socket
+	wheel   wheel
+	owed    int  // seconds by which wheel is late
+	looking bool // lookOn is under way
 
 	// Decoded packets, used again and again.
 	publish     packet.Publish

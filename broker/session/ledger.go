@@ -52,11 +52,13 @@ func (l *ledger) prepend(ws []Waiting) {
 	}
 }
 
-// expire takes out what has lost its worth.
-func (l *ledger) expire(now time.Time, gone func(Waiting)) {
+// expire takes out what has lost its worth, and returns the number of items that
+// it looked at.
+func (l *ledger) expire(now time.Time, gone func(Waiting)) (looked int) {
 	if l.expiring == 0 {
-		return
+		return 0
 	}
+	looked = l.len()
 	kept := l.items[l.head:l.head]
 	for _, w := range l.items[l.head:] {
 		if !w.Expired(now) {
@@ -70,4 +72,5 @@ func (l *ledger) expire(now time.Time, gone func(Waiting)) {
 		kept = nil
 	}
 	l.items, l.head = kept, 0
+	return looked
 }

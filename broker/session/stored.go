@@ -258,11 +258,12 @@ func (s *Session) takeListed(p *Page, lost func(Waiting)) (complete bool) {
 }
 
 // Expire takes out of what only a store has all that has lost its worth, and
-// calls gone for each.
-func (s *Session) Expire(now time.Time, gone func(Waiting)) {
-	if s.stored != nil {
-		s.stored.ledger.expire(now, gone)
+// calls gone for each. It returns the number of deliveries that it had to look at.
+func (s *Session) Expire(now time.Time, gone func(Waiting)) (looked int) {
+	if s.stored == nil {
+		return 0
 	}
+	return s.stored.ledger.expire(now, gone)
 }
 
 // Listed returns the number of deliveries that wait in a store alone.

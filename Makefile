@@ -79,3 +79,4 @@ clean: ## Remove what was built here, and the state of `make run`.
 -include hack/e2e.mk
 -include hack/bench.mk
 -include hack/torture.mk
+-include hack/mutate.mk

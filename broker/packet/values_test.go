@@ -37,7 +37,7 @@ func TestPropertiesRefuseValuesThatTheyCannotHave(t *testing.T) {
 		if size == 0 {
 			continue
 		}
-		for in := range Type(TypeAuth + 1) {
+		for in := range TypeAuth + 1 {
 			if allowed[in]>>id&1 == 0 {
 				continue
 			}

@@ -53,7 +53,9 @@ type MQTTUserSpec struct {
 	Authentication UserAuthentication `json:"authentication"`
 
 	// Client identifiers that the user may connect with; a '*' at the end stands
-	// for any rest. Default: any. Example: ["dev-1", "dev-1-*"].
+	// for any rest. A client identifier that is named here is taken from clients
+	// of other users who do not name it, or less of it: their sessions under it
+	// end. Default: any. Example: ["dev-1", "dev-1-*"].
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=64
@@ -66,7 +68,9 @@ type MQTTUserSpec struct {
 	// +optional
 	Limits UserLimits `json:"limits,omitzero"`
 
-	// Keeps the object and ends the user's connections. Default: false.
+	// Keeps the object and its sessions, and ends the user's connections. What its
+	// sessions are subscribed to does not come until it is false again. Default:
+	// false.
 	// +optional
 	Disabled bool `json:"disabled,omitempty"`
 }

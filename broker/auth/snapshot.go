@@ -16,6 +16,7 @@ type Snapshot struct {
 	anonymous     bool
 	defaultEffect config.Effect
 	users         map[string]*user
+	suspended     map[string]bool // usernames, of users who keep their sessions
 	certified     map[subject]*user
 	passwordUsers []*user // with a password hash, by place
 	policies      []config.Policy
@@ -64,6 +65,10 @@ func Compile(c *config.Config) (*Snapshot, error) {
 		policies:      c.Access.Policies,
 		digests:       map[audience]digest{},
 		denies:        map[audience]scope{},
+		suspended:     map[string]bool{},
+	}
+	for _, username := range c.Access.Suspended {
+		s.suspended[username] = true
 	}
 	if s.defaultEffect != config.Allow && s.defaultEffect != config.Deny {
 		return nil, fmt.Errorf("settings.defaultEffect: %q is not known; use Allow, Deny", s.defaultEffect)
@@ -144,13 +149,14 @@ func (s *Snapshot) User(name string) (*config.User, bool) {
 }
 
 // Knows reports whether there is still somebody that a session of the principal
-// belongs to: its user, or clients without credentials where they are admitted.
+// belongs to: its user, who may be suspended, or clients without credentials where
+// they are admitted.
 func (s *Snapshot) Knows(p Principal) bool {
 	if p.Anonymous {
 		return s.anonymous
 	}
 	_, ok := s.users[p.Username]
-	return ok
+	return ok || s.suspended[p.Username]
 }
 
 // Claim is how strongly the client identifier of a principal is its own: the number

@@ -164,6 +164,10 @@ type Drain struct {
 type Access struct {
 	Users    []User   `json:"users,omitempty"`
 	Policies []Policy `json:"policies,omitempty"`
+	// Suspended are the usernames of users that exist, and as whom nobody may connect
+	// at present. They keep their sessions, which end with any other user that is not
+	// among Users.
+	Suspended []string `json:"suspended,omitempty"`
 }
 
 // User is one identity that may connect.

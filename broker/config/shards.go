@@ -39,7 +39,8 @@ type shard struct {
 	Users    []User   `json:"users,omitempty"`
 	Policies []Policy `json:"policies,omitempty"`
 	// Members are the usernames of this shard that a policy names, by its source.
-	Members map[string][]string `json:"members,omitempty"`
+	Members   map[string][]string `json:"members,omitempty"`
+	Suspended []string            `json:"suspended,omitempty"`
 }
 
 // ShardOf is the shard, of a power of two of them, that a user is in by username,
@@ -113,6 +114,10 @@ func (a *Access) split(shards int) []shard {
 		s := &out[ShardOf(u.Username, shards)]
 		s.Users = append(s.Users, u)
 	}
+	for _, username := range a.Suspended {
+		s := &out[ShardOf(username, shards)]
+		s.Suspended = append(s.Suspended, username)
+	}
 	for _, p := range a.Policies {
 		for _, username := range p.Users {
 			s := &out[ShardOf(username, shards)]
@@ -138,7 +143,7 @@ func (f Files) decode() (Access, error) {
 	if err := i.validate(); err != nil {
 		return Access{}, err
 	}
-	if len(i.Shards) > 0 && (len(i.Users) > 0 || len(i.Policies) > 0) {
+	if len(i.Shards) > 0 && len(i.Users)+len(i.Policies)+len(i.Suspended) > 0 {
 		return Access{}, fmt.Errorf("%s: users and policies stand in the shards where there are any", AccessFile)
 	}
 	var read []shard
@@ -165,6 +170,7 @@ func (i *index) joined(shards []shard) (Access, error) {
 	for _, s := range shards {
 		a.Users = append(a.Users, s.Users...)
 		a.Policies = append(a.Policies, s.Policies...)
+		a.Suspended = append(a.Suspended, s.Suspended...)
 	}
 	bySource := make(map[string]*Policy, len(a.Policies))
 	for p := range a.Policies {
@@ -185,6 +191,7 @@ func (i *index) joined(shards []shard) (Access, error) {
 	}
 	slices.SortFunc(a.Users, func(x, y User) int { return cmp.Compare(x.Username, y.Username) })
 	slices.SortFunc(a.Policies, func(x, y Policy) int { return cmp.Compare(x.Source, y.Source) })
+	slices.Sort(a.Suspended)
 	for p := range a.Policies {
 		slices.Sort(a.Policies[p].Users)
 	}

@@ -24,6 +24,9 @@ func fleet(n int) Access {
 			half.Users = append(half.Users, u.Username)
 		}
 	}
+	for i := range n / 4 {
+		a.Suspended = append(a.Suspended, fmt.Sprintf("suspended-%05d", i))
+	}
 	a.Policies = []Policy{{Source: "iot/everybody", Authenticated: true, Rules: rules}, half, {Source: "iot/nobody", Rules: rules}}
 	return a
 }

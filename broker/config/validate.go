@@ -187,6 +187,13 @@ func (a *Access) Validate() error {
 		}
 		subjects[certified] = i
 	}
+	for i, name := range a.Suspended {
+		at := p.at(".suspended[%d]", i)
+		at.must(isString(name), "%q is not a username; use 1 to 65535 bytes of UTF-8 without NUL", name)
+		if other, taken := names[name]; taken {
+			at.add("%q is users[%d]; a user is there or suspended", name, other)
+		}
+	}
 	for i := range a.Policies {
 		a.Policies[i].validate(p.at(".policies[%d]", i))
 	}

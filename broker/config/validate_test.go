@@ -55,6 +55,10 @@ func TestValidateNamesEachProblem(t *testing.T) {
 		"port twice": {func(c *Config) {
 			c.Settings.Listeners = append(c.Settings.Listeners, Listener{Name: "other", Port: 1883})
 		}, "settings.listeners[1].port: 1883 is the port of listeners[0]"},
+		"suspended and there": {func(c *Config) {
+			c.Access.Suspended = []string{c.Access.Users[0].Username}
+		}, "access.suspended[0]:"},
+		"suspended by no name": {func(c *Config) { c.Access.Suspended = []string{""} }, `access.suspended[0]: "" is not a username`},
 		"tls without files": {listener(func(l *Listener) { l.TLS = &TLS{} }), "settings.listeners[0].tls.keyFile: is empty"},
 		"client ca": {listener(func(l *Listener) {
 			l.TLS = &TLS{CertFile: "c", KeyFile: "k", ClientAuth: ClientAuthRequired}

@@ -14,8 +14,12 @@ import (
 // usersAnd compiles users who may do everything, and clients without credentials.
 func usersAnd(t testing.TB, anonymous bool, users ...config.User) *auth.Snapshot {
 	t.Helper()
-	c := &config.Config{Settings: config.Settings{Anonymous: anonymous, DefaultEffect: config.Allow}}
-	c.Access.Users = users
+	return compiled(t, anonymous, config.Access{Users: users})
+}
+
+func compiled(t testing.TB, anonymous bool, access config.Access) *auth.Snapshot {
+	t.Helper()
+	c := &config.Config{Settings: config.Settings{Anonymous: anonymous, DefaultEffect: config.Allow}, Access: access}
 	snapshot, err := auth.Compile(c)
 	if err != nil {
 		t.Fatal(err)
@@ -155,14 +159,15 @@ func TestWhatIsWithheldStaysWithheldAfterACrash(t *testing.T) {
 func TestSessionsEndWithTheirUser(t *testing.T) {
 	ann, bob := config.User{Username: "ann"}, config.User{Username: "bob"}
 	for name, tc := range map[string]struct {
-		owner string
-		after *auth.Snapshot
-		ends  bool
+		owner        string
+		after        *auth.Snapshot
+		leaves, ends bool // the connection, the session
 	}{
-		"a user that is gone":          {"ann", usersAnd(t, true, bob), true},
-		"a user that stays":            {"ann", usersAnd(t, false, ann, bob), false},
-		"anonymous access that is off": {"", usersAnd(t, false, ann, bob), true},
-		"anonymous access that stays":  {"", usersAnd(t, true, bob), false},
+		"a user that is gone":          {"ann", usersAnd(t, true, bob), true, true},
+		"a user that stays":            {"ann", usersAnd(t, false, ann, bob), false, false},
+		"a user that is suspended":     {"ann", compiled(t, true, config.Access{Users: []config.User{bob}, Suspended: []string{"ann"}}), true, false},
+		"anonymous access that is off": {"", usersAnd(t, false, ann, bob), true, true},
+		"anonymous access that stays":  {"", usersAnd(t, true, bob), false, false},
 	} {
 		for _, online := range []bool{true, false} {
 			t.Run(name, func(t *testing.T) {
@@ -173,7 +178,7 @@ func TestSessionsEndWithTheirUser(t *testing.T) {
 				}
 				r.SetAccess(tc.after)
 				if online {
-					if kicked := l.kicked == packet.ReasonNotAuthorized; kicked != tc.ends {
+					if kicked := l.kicked == packet.ReasonNotAuthorized; kicked != tc.leaves {
 						t.Errorf("disconnected: %t", kicked)
 					}
 					w.Disconnect(s, l, true, nil)

@@ -79,7 +79,20 @@ func fit(in Input, users []user) ([]user, []acl, *room) {
 	if len(refused) > 0 {
 		users, acls = r.refuse(in, users, refused)
 	}
+	r.suspend(users)
 	return users, acls, r
+}
+
+// suspend places the names of users as whom nobody may connect, as far as there is
+// room.
+func (r *room) suspend(users []user) {
+	for i := range users {
+		if u := &users[i]; u.holds && u.rendered == nil {
+			var need sizes
+			need.add(u.Username, encodedSize(u.Username))
+			u.holds = r.take(need)
+		}
+	}
 }
 
 // applicant is an object that takes room in the access files.
@@ -128,7 +141,7 @@ func (r *room) refuse(in Input, users []user, refused verdicts) ([]user, []acl) 
 	for i := range users {
 		u := &users[i]
 		if v, ok := refused[object{v1alpha1.KindMQTTUser, u.Key}]; ok {
-			u.rendered, u.Verdict, u.Pending = nil, v, false
+			u.rendered, u.Verdict, u.Pending, u.holds = nil, v, false, false
 		}
 	}
 	placed := map[types.NamespacedName]bool{}

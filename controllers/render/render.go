@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -169,10 +170,14 @@ func encode(cfg config.Config, shards int, users []user, acls []acl) (*Output, e
 func access(users []user, acls []acl) config.Access {
 	var out config.Access
 	for _, u := range users {
-		if u.rendered != nil {
+		switch {
+		case u.rendered != nil:
 			out.Users = append(out.Users, *u.rendered)
+		case u.holds:
+			out.Suspended = append(out.Suspended, u.Username)
 		}
 	}
+	slices.Sort(out.Suspended)
 	for _, a := range acls {
 		if a.rendered != nil {
 			out.Policies = append(out.Policies, *a.rendered)

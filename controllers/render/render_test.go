@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -150,6 +151,16 @@ func passwordOf(n int) string {
 	return `{kind: Secret, metadata: {name: s}, stringData: {password: "` + strings.Repeat("x", n) + `"}}`
 }
 
+// suspends says of a reason whether the user keeps its sessions, although nobody may
+// connect as it.
+func suspends(reason string) bool {
+	switch reason {
+	case "Accepted", "NotAllowedByBroker", "UsernameTaken":
+		return false
+	}
+	return true
+}
+
 func TestUsersAreJudged(t *testing.T) {
 	const password = `authentication: {password: {secretRef: {name: s}}}`
 	for name, tt := range map[string]struct {
@@ -194,6 +205,9 @@ func TestUsersAreJudged(t *testing.T) {
 			out := mustRender(t, in)
 			for _, u := range out.Users {
 				if u.Key == (types.NamespacedName{Namespace: last.Namespace, Name: last.Name}) {
+					if got := slices.Contains(accessOf(t, out).Suspended, u.Username); got != suspends(tt.reason) {
+						t.Errorf("suspended: %t", got)
+					}
 					if u.Verdict.Reason != tt.reason || !strings.Contains(u.Verdict.Message, tt.message) {
 						t.Errorf("verdict %+v, want %s, %q", u.Verdict, tt.reason, tt.message)
 					}

@@ -22,6 +22,9 @@ type user struct {
 	Object
 	source   *v1alpha1.MQTTUser
 	rendered *config.User
+	// holds says that the username is this user's, and that the configuration has
+	// room for it: while rendered is nil it is suspended, and keeps its sessions.
+	holds bool
 	// plain holds the passwords for whose hashes unhashed stands in rendered, in
 	// their order; nil where it does not.
 	plain [][]byte
@@ -42,6 +45,7 @@ func renderUsers(in Input) ([]user, error) {
 		u.Verdict = admits(source.Namespace)
 		if u.Verdict.Accepted() {
 			u.Verdict = claim(names, commonNames, source)
+			u.holds = names[u.Username] == u.Key
 		}
 		if u.Admitted = u.Verdict.Accepted(); u.Admitted {
 			u.render(in)

@@ -42,7 +42,7 @@ test: ## Run all tests with the race detector; the operator's against a real kub
 portable: ## Check the engine as it runs on other systems than Linux, and that all compiles there.
 	go vet -tags portable ./broker/server
 	go test $(TEST_ARGS) -tags portable ./broker/conformance
-	go test $(TEST_ARGS) -tags portable -run 'Listener|TLS|WebSocket|SlowConsumer|Stop|OutrunsItsSubscriber' ./broker/server
+	go test $(TEST_ARGS) -tags portable -run 'Listener|TLS|WebSocket|SlowConsumer|Stop|OutrunsItsSubscriber|BeforeTheEnd|ClosesItsSide|DoesNotWait' ./broker/server
 	CGO_ENABLED=0 GOOS=darwin go vet ./...
 	CGO_ENABLED=0 GOOS=windows go vet . ./cmd/... ./broker/...
 

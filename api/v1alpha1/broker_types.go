@@ -146,6 +146,7 @@ type BrokerSpec struct {
 // Listener is a port on which clients connect.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.proxyProtocol) || !self.proxyProtocol || (has(self.trustedProxies) && self.trustedProxies.size() > 0)",message="proxyProtocol lets a peer choose the address that it is seen with: list the proxies' addresses in trustedProxies"
+// +kubebuilder:validation:XValidation:rule="!has(self.webSocket) || (has(self.protocol) && self.protocol == 'WebSocket')",message="webSocket is for listeners with protocol: WebSocket; set that, or remove webSocket"
 // +kubebuilder:validation:XValidation:rule="!has(self.tls) || !(has(self.tls.certificate) && has(self.tls.secretName))",message="set only one of tls.certificate and tls.secretName"
 type Listener struct {
 	// Name of the listener, unique in the Broker: the name of the Service port,
@@ -162,11 +163,16 @@ type Listener struct {
 	// +kubebuilder:validation:XValidation:rule="self != 9883",message="port 9883 serves the broker's health and metrics: choose another port"
 	Port int32 `json:"port"`
 
-	// What is spoken: MQTT over TCP, or MQTT over WebSocket on the path /mqtt.
-	// Default: MQTT.
+	// What is spoken: MQTT over TCP, or MQTT over WebSocket. Default: MQTT.
 	// +optional
 	// +kubebuilder:default=MQTT
 	Protocol ListenerProtocol `json:"protocol,omitempty"`
+
+	// The endpoint of a listener whose protocol is WebSocket. Default: the path
+	// /mqtt, for pages of any origin.
+	// Example: {path: /, allowedOrigins: ["https://app.example.com"]}.
+	// +optional
+	WebSocket *WebSocket `json:"webSocket,omitempty"`
 
 	// TLS of the listener. Absent: plain. `{}`: as spec.tls says. A field that is
 	// set here takes the place of the same field of spec.tls.
@@ -210,6 +216,31 @@ const (
 	ProtocolMQTT      ListenerProtocol = "MQTT"
 	ProtocolWebSocket ListenerProtocol = "WebSocket"
 )
+
+// WebSocket is the endpoint of a WebSocket listener.
+type WebSocket struct {
+	// Path that clients connect to. Slashes that are doubled, or at the end, make no
+	// difference, neither here nor in what clients ask for. Default: /mqtt.
+	// Example: /.
+	// +optional
+	// +kubebuilder:default=/mqtt
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:Pattern=`^/[A-Za-z0-9._~!$&'()*+,;=:@/-]*$`
+	Path string `json:"path,omitempty"`
+
+	// Origins of the web pages that may connect, as browsers name them: scheme,
+	// host, and the port unless it is the scheme's own; or null, for pages that have
+	// none. Another page gets HTTP status 403. A request without Origin comes from no
+	// browser, and is served: this keeps foreign pages from using a browser's client
+	// certificate or its place in the network, and is no access control for other
+	// clients. Default: any. Example: ["https://app.example.com"].
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=256
+	// +kubebuilder:validation:items:Pattern=`^(null|[a-z][a-z0-9+.-]*://[^/?# ]+)$`
+	AllowedOrigins []string `json:"allowedOrigins,omitempty"`
+}
 
 // ListenerLimits bound a listener.
 type ListenerLimits struct {

@@ -12,6 +12,8 @@ package config
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -78,6 +80,8 @@ type Listener struct {
 	Port     int      `json:"port"`               // 0: any that is free
 	Protocol Protocol `json:"protocol,omitempty"` // empty: MQTT
 	TLS      *TLS     `json:"tls,omitempty"`
+	// WebSocket says more of the protocol of that name; nil is its default.
+	WebSocket *WebSocket `json:"webSocket,omitempty"`
 	// ProxyProtocol expects a PROXY protocol header (v1 or v2) from peers in
 	// TrustedProxies (CIDRs), and from nobody else.
 	ProxyProtocol  bool     `json:"proxyProtocol,omitempty"`
@@ -86,6 +90,37 @@ type Listener struct {
 	MaxConnections int `json:"maxConnections,omitempty"`
 	// ConnectRate is the number of connections accepted a second; 0 is no limit.
 	ConnectRate int `json:"connectRate,omitempty"`
+}
+
+// DefaultWebSocketPath is the path of a WebSocket listener that names none.
+const DefaultWebSocketPath = "/mqtt"
+
+// WebSocket says who is served on a WebSocket listener.
+type WebSocket struct {
+	// Path of the endpoint; empty: DefaultWebSocketPath. Slashes that are doubled,
+	// or at the end, make no difference.
+	Path string `json:"path,omitempty"`
+	// AllowedOrigins are the values of Origin with which browsers are served:
+	// "https://app.example.com", or "null". Empty: any. Requests without Origin
+	// come from no browser, and are served whatever this says.
+	AllowedOrigins []string `json:"allowedOrigins,omitempty"`
+}
+
+// PathOrDefault returns the path, that of a nil w as well.
+func (w *WebSocket) PathOrDefault() string {
+	if w == nil || w.Path == "" {
+		return DefaultWebSocketPath
+	}
+	return w.Path
+}
+
+// Admits reports whether browsers with an Origin are served. Upper and lower case
+// make no difference.
+func (w *WebSocket) Admits(origin string) bool {
+	if w == nil || len(w.AllowedOrigins) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(w.AllowedOrigins, func(allowed string) bool { return strings.EqualFold(allowed, origin) })
 }
 
 // ClientAuth says whether a TLS client has to present a certificate.

@@ -110,6 +110,10 @@ func (l *Listener) validate(p problems) {
 	if l.TLS != nil {
 		l.TLS.validate(p.at(".tls"))
 	}
+	if l.WebSocket != nil {
+		l.WebSocket.validate(p.at(".webSocket"))
+		p.at(".webSocket").must(l.Protocol == ProtocolWebSocket, "is set although the protocol is not WebSocket; make it that, or remove this")
+	}
 	l.validateProxies(p)
 	validateCount(p.at(".maxConnections"), l.MaxConnections)
 	validateCount(p.at(".connectRate"), l.ConnectRate)
@@ -121,6 +125,18 @@ func (l *Listener) validateProxies(p problems) {
 	for i, cidr := range l.TrustedProxies {
 		_, err := netip.ParsePrefix(cidr)
 		p.at(".trustedProxies[%d]", i).must(err == nil, "%q is not a CIDR; write it as in 10.0.0.0/8", cidr)
+	}
+}
+
+// origin is what browsers send as the origin of a page.
+var origin = regexp.MustCompile(`^(null|[a-z][a-z0-9+.-]*://[^/?# ]+)$`)
+
+func (w *WebSocket) validate(p problems) {
+	p.at(".path").must(w.Path == "" || w.Path[0] == '/' && !strings.ContainsAny(w.Path, "?# "),
+		"%q is not a path; write it as in /mqtt", w.Path)
+	for i, o := range w.AllowedOrigins {
+		p.at(".allowedOrigins[%d]", i).must(origin.MatchString(o),
+			"%q is not an origin; write it as in https://app.example.com, without a path, or null", o)
 	}
 }
 

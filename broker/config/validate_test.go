@@ -33,6 +33,9 @@ func TestValidateNamesEachProblem(t *testing.T) {
 	listener := func(change func(*Listener)) func(*Config) {
 		return func(c *Config) { change(&c.Settings.Listeners[0]) }
 	}
+	socket := func(w WebSocket) func(*Config) {
+		return listener(func(l *Listener) { l.Protocol, l.WebSocket = ProtocolWebSocket, &w })
+	}
 	rule := func(change func(*Rule)) func(*Config) {
 		return func(c *Config) { change(&c.Access.Policies[0].Rules[0]) }
 	}
@@ -58,8 +61,13 @@ func TestValidateNamesEachProblem(t *testing.T) {
 		"suspended and there": {func(c *Config) {
 			c.Access.Suspended = []string{c.Access.Users[0].Username}
 		}, "access.suspended[0]:"},
-		"suspended by no name": {func(c *Config) { c.Access.Suspended = []string{""} }, `access.suspended[0]: "" is not a username`},
-		"tls without files": {listener(func(l *Listener) { l.TLS = &TLS{} }), "settings.listeners[0].tls.keyFile: is empty"},
+		"suspended by no name":          {func(c *Config) { c.Access.Suspended = []string{""} }, `access.suspended[0]: "" is not a username`},
+		"webSocket on a plain listener": {listener(func(l *Listener) { l.WebSocket = &WebSocket{} }), "webSocket: is set although"},
+		"path":                          {socket(WebSocket{Path: "mqtt"}), `webSocket.path: "mqtt" is not a path`},
+		"path with a query":             {socket(WebSocket{Path: "/mqtt?a"}), `webSocket.path: "/mqtt?a" is not a path`},
+		"origin with a path":            {socket(WebSocket{AllowedOrigins: []string{"https://a.example", "https://a.example/"}}), "allowedOrigins[1]"},
+		"origin without a scheme":       {socket(WebSocket{AllowedOrigins: []string{"a.example"}}), "allowedOrigins[0]"},
+		"tls without files":             {listener(func(l *Listener) { l.TLS = &TLS{} }), "settings.listeners[0].tls.keyFile: is empty"},
 		"client ca": {listener(func(l *Listener) {
 			l.TLS = &TLS{CertFile: "c", KeyFile: "k", ClientAuth: ClientAuthRequired}
 		}), "tls.clientCAFile: is empty although clientAuth is Required"},

@@ -8,56 +8,99 @@ import (
 	"testing"
 
 	"github.com/gobwas/ws"
+
+	"github.com/godwit-mqtt/godwit/broker/config"
 )
 
 const request = "GET /mqtt?x=1 HTTP/1.1\r\nHost: broker\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqttv3.1, mqtt\r\n\r\n"
 
 func TestUpgrade(t *testing.T) {
+	replaced := func(old, by string) string { return strings.Replace(request, old, by, 1) }
+	const offers = "mqttv3.1, mqtt"
 	for name, tc := range map[string]struct {
-		request, status string
-		open            bool
+		request, status, subprotocol string
+		settings                     *config.WebSocket
 	}{
-		"the endpoint and its subprotocol are granted":       {request, "101", true},
-		"another path is not found":                          {strings.Replace(request, "/mqtt?x=1", "/other", 1), "404", false},
-		"a client that does not offer mqtt is refused":       {strings.Replace(request, "mqttv3.1, mqtt", "chat", 1), "400", false},
-		"a plain HTTP request is refused":                    {"GET /mqtt HTTP/1.1\r\nHost: broker\r\n\r\n", "400", false},
-		"a request that is not HTTP gets an error, no crash": {"\x10\x0c\x00\x04MQTT\r\n\r\n", "", false},
+		"the endpoint and its subprotocol are granted":          {request: request, status: "101", subprotocol: "mqtt"},
+		"a slash at the end is not looked at":                   {request: replaced("/mqtt?", "/mqtt/?"), status: "101", subprotocol: "mqtt"},
+		"slashes that are doubled are not looked at":            {request: replaced("/mqtt?", "//mqtt?"), status: "101", subprotocol: "mqtt"},
+		"an absolute URL is taken for its path":                 {request: replaced("/mqtt?", "http://broker:80/mqtt?"), status: "101", subprotocol: "mqtt"},
+		"another path is not found":                             {request: replaced("/mqtt?x=1", "/other"), status: "404"},
+		"a longer path is not found":                            {request: replaced("/mqtt?", "/mqtt/x?"), status: "404"},
+		"a path that is none is not found":                      {request: replaced("/mqtt?", "mqtt?"), status: "404"},
+		"the path may be another one":                           {request: replaced("/mqtt?", "/a/b?"), status: "101", subprotocol: "mqtt", settings: &config.WebSocket{Path: "/a/b/"}},
+		"the default path is not found beside another one":      {request: request, status: "404", settings: &config.WebSocket{Path: "/a/b/"}},
+		"the path may be the root":                              {request: replaced("/mqtt?", "/?"), status: "101", subprotocol: "mqtt", settings: &config.WebSocket{Path: "/"}},
+		"mqtt is preferred":                                     {request: replaced(offers, "mqtt, mqttv3.1"), status: "101", subprotocol: "mqtt"},
+		"mqtt is preferred in a header of its own":              {request: replaced(offers, "mqttv3.1\r\nSec-WebSocket-Protocol: mqtt"), status: "101", subprotocol: "mqtt"},
+		"mqttv3.1 is taken where it is all that is offered":     {request: replaced(offers, "chat,mqttv3.1"), status: "101", subprotocol: "mqttv3.1"},
+		"a client that does not offer MQTT is refused":          {request: replaced(offers, "chat"), status: "400"},
+		"a client that offers nothing is refused":               {request: replaced("Sec-WebSocket-Protocol: "+offers+"\r\n", ""), status: "400"},
+		"any origin is admitted where none is listed":           {request: replaced("Host", "Origin: https://evil.example\r\nHost"), status: "101", subprotocol: "mqtt"},
+		"an origin that is listed is admitted":                  {request: replaced("Host", "Origin: https://App.example\r\nHost"), status: "101", subprotocol: "mqtt", settings: listed},
+		"the opaque origin is admitted where it is listed":      {request: replaced("Host", "Origin: null\r\nHost"), status: "101", subprotocol: "mqtt", settings: listed},
+		"an origin that is not listed is refused":               {request: replaced("Host", "Origin: https://evil.example\r\nHost"), status: "403", settings: listed},
+		"an origin that begins like one is refused":             {request: replaced("Host", "Origin: https://app.example.evil\r\nHost"), status: "403", settings: listed},
+		"the other scheme is refused":                           {request: replaced("Host", "origin: http://app.example\r\nHost"), status: "403", settings: listed},
+		"an origin behind one that is listed is refused":        {request: replaced("Host", "Origin: https://app.example\r\nOrigin: https://evil.example\r\nHost"), status: "403", settings: listed},
+		"a client without an origin is no browser":              {request: request, status: "101", subprotocol: "mqtt", settings: listed},
+		"a plain HTTP request is refused":                       {request: "GET /mqtt HTTP/1.1\r\nHost: broker\r\n\r\n", status: "400"},
+		"a request that is not HTTP gets an error, and no more": {request: "\x10\x0c\x00\x04MQTT\r\n\r\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var w WebSocket
-			response, rest, err := w.Open([]byte(tc.request))
-			if w.IsOpen() != tc.open || (err == nil) != tc.open || len(rest) != 0 {
+			response, rest, err := w.Open([]byte(tc.request), tc.settings)
+			open := tc.status == "101"
+			if w.IsOpen() != open || (err == nil) != open || len(rest) != 0 {
 				t.Fatalf("open %v, rest %q, error %v", w.IsOpen(), rest, err)
 			}
 			if tc.status != "" && !bytes.HasPrefix(response, []byte("HTTP/1.1 "+tc.status+" ")) {
 				t.Errorf("response %q, want status %s", response, tc.status)
 			}
-			if tc.open && !bytes.Contains(response, []byte("Sec-WebSocket-Protocol: mqtt\r\n")) {
-				t.Errorf("response %q does not choose the subprotocol", response)
+			if chosen := "Sec-WebSocket-Protocol: " + tc.subprotocol + "\r\n"; open && strings.Count(string(response), chosen) != 1 {
+				t.Errorf("response %q, want %q", response, chosen)
 			}
 		})
 	}
 }
 
+var listed = &config.WebSocket{AllowedOrigins: []string{"https://other.example", "https://app.example", "null"}}
+
 func TestUpgradeRequestMayArriveInPieces(t *testing.T) {
 	var w WebSocket
 	all := request + "frames"
 	for i := range len(request) - 1 {
-		if response, _, err := w.Open([]byte{all[i]}); response != nil || err != nil {
+		if response, _, err := w.Open([]byte{all[i]}, nil); response != nil || err != nil {
 			t.Fatalf("after %d bytes: response %q, error %v", i+1, response, err)
 		}
 	}
-	_, rest, err := w.Open([]byte(all[len(request)-1:]))
+	_, rest, err := w.Open([]byte(all[len(request)-1:]), nil)
 	if err != nil || string(rest) != "frames" {
 		t.Fatalf("rest %q, error %v", rest, err)
 	}
 }
 
+// TestUpgradeRequestIsBounded: one of just the limit is taken and one that is larger
+// is not, in however many pieces it comes.
 func TestUpgradeRequestIsBounded(t *testing.T) {
-	var w WebSocket
-	if _, _, err := w.Open(bytes.Repeat([]byte("x"), maxRequest+1)); err == nil {
-		t.Fatal("a request without an end was taken")
+	padded := func(size int) []byte {
+		return []byte(strings.Replace(request, "Host", "X: "+strings.Repeat("x", size-len(request)-len("X: \r\n"))+"\r\nHost", 1))
+	}
+	for _, size := range []int{maxRequest - 1, maxRequest, maxRequest + 1, 3 * maxRequest} {
+		for _, piece := range []int{1, 1000, maxRequest, 4 * maxRequest} {
+			var w WebSocket
+			var response []byte
+			var err error
+			for rest := padded(size); len(rest) > 0 && response == nil; {
+				n := min(piece, len(rest))
+				response, _, err = w.Open(rest[:n], nil)
+				rest = rest[n:]
+			}
+			if fits := size <= maxRequest; w.IsOpen() != fits || (err == nil) != fits || bytes.Contains(response, []byte(" 431 ")) == fits {
+				t.Errorf("%d bytes in pieces of %d: open %v, response %.40q, error %v", size, piece, w.IsOpen(), response, err)
+			}
+		}
 	}
 }
 
@@ -97,31 +140,73 @@ func TestDecodeJoinsWhatFramesCarry(t *testing.T) {
 	}
 }
 
-func TestDecodeRefuses(t *testing.T) {
-	unmasked := ws.MustCompileFrame(ws.NewBinaryFrame([]byte("x")))
-	for name, data := range map[string][]byte{
-		"text":                            frame(ws.OpText, true, "x"),
-		"a frame without a mask":          unmasked,
-		"a continuation of nothing":       frame(ws.OpContinuation, true, "x"),
-		"a second message in the first":   append(frame(ws.OpBinary, false, "x"), frame(ws.OpBinary, true, "y")...),
-		"a fragmented control frame":      frame(ws.OpPing, false, "x"),
-		"reserved bits without extension": append([]byte{0xf2}, frame(ws.OpBinary, true, "x")[1:]...),
+// TestDecodeEnds: what comes before the end is good, and the client is told of the
+// end in one close frame, with its own status or with what was wrong.
+func TestDecodeEnds(t *testing.T) {
+	const none = ws.StatusNoStatusRcvd
+	closed := func(status ws.StatusCode, reason string) []byte {
+		return frame(ws.OpClose, true, string(ws.NewCloseFrameBody(status, reason)))
+	}
+	for name, tc := range map[string]struct {
+		data   []byte
+		good   bool
+		status ws.StatusCode
+	}{
+		"a close frame":                                {closed(1000, ""), true, 1000},
+		"a close frame with a reason":                  {closed(1001, "the page was left"), true, 1001},
+		"a close frame of an application":              {closed(4999, ""), true, 4999},
+		"a close frame without a status":               {frame(ws.OpClose, true, ""), true, none},
+		"a close frame with half a status":             {frame(ws.OpClose, true, "\x03"), false, 1002},
+		"a close frame with a status that is not sent": {closed(1005, ""), false, 1002},
+		"a close frame with a status of nobody's":      {closed(2000, ""), false, 1002},
+		"a close frame whose reason is not UTF-8":      {closed(1000, "\xff"), false, 1007},
+		"text":                            {frame(ws.OpText, true, "x"), false, 1003},
+		"a frame without a mask":          {ws.MustCompileFrame(ws.NewBinaryFrame([]byte("x"))), false, 1002},
+		"a continuation of nothing":       {frame(ws.OpContinuation, true, "x"), false, 1002},
+		"a fragmented control frame":      {frame(ws.OpPing, false, "x"), false, 1002},
+		"a control frame that is long":    {frame(ws.OpPing, true, strings.Repeat("x", 126)), false, 1002},
+		"an operation that is none":       {frame(3, true, "x"), false, 1002},
+		"reserved bits without extension": {append([]byte{0xf2}, frame(ws.OpBinary, true, "x")[1:]...), false, 1002},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var w WebSocket
-			if _, _, err := w.Decode(data); err == nil || errors.Is(err, io.EOF) {
-				t.Fatalf("error %v", err)
+			data := append(frame(ws.OpBinary, true, "last"), tc.data...)
+			data = append(data, frame(ws.OpBinary, true, "too late")...)
+			payload, reply, err := w.Decode(data)
+			if string(payload) != "last" || len(reply) > 0 || err == nil || errors.Is(err, io.EOF) != tc.good || !errors.Is(w.Err(), err) {
+				t.Errorf("payload %q, reply %q, error %v", payload, reply, err)
+			}
+			if payload, _, again := w.Decode(frame(ws.OpBinary, true, "later")); len(payload) > 0 || !errors.Is(again, err) {
+				t.Errorf("then payload %q, error %v", payload, again)
+			}
+			want := ws.NewCloseFrame(nil)
+			if tc.status != none {
+				want = ws.NewCloseFrame(ws.NewCloseFrameBody(tc.status, ""))
+			}
+			w.CloseWith(ws.StatusGoingAway) // comes too late
+			if got := w.CloseFrame(); !bytes.Equal(got, ws.MustCompileFrame(want)) {
+				t.Errorf("close frame %q", got)
 			}
 		})
 	}
 }
 
-func TestDecodeTellsTheEnd(t *testing.T) {
+func TestDecodeRefusesAMessageWithinAnother(t *testing.T) {
 	var w WebSocket
-	data := append(frame(ws.OpBinary, true, "last"), frame(ws.OpClose, true, "\x03\xe8")...)
-	payload, reply, err := w.Decode(data)
-	if string(payload) != "last" || !errors.Is(err, io.EOF) || !bytes.Equal(reply, CloseFrame()) {
-		t.Fatalf("payload %q, reply %q, error %v", payload, reply, err)
+	payload, _, err := w.Decode(append(frame(ws.OpBinary, false, "x"), frame(ws.OpBinary, true, "y")...))
+	if string(payload) != "x" || err == nil || errors.Is(err, io.EOF) {
+		t.Fatalf("payload %q, error %v", payload, err)
+	}
+}
+
+func TestCloseFrameTellsTheFirstReason(t *testing.T) {
+	var good, gone WebSocket
+	gone.CloseWith(ws.StatusGoingAway)
+	gone.CloseWith(ws.StatusPolicyViolation)
+	for w, want := range map[*WebSocket]string{&good: "\x88\x02\x03\xe8", &gone: "\x88\x02\x03\xe9"} {
+		if got := w.CloseFrame(); string(got) != want {
+			t.Errorf("close frame %q, want %q", got, want)
+		}
 	}
 }
 

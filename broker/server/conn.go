@@ -68,10 +68,11 @@ type conn struct {
 	out     outbound
 	dirty   bool // a loop is going to flush it
 	blocked bool // the kernel takes no more: the poller watches for room
-	paused  bool // not read
+	paused  bool // not read; the loop alone changes it
 	ended   bool // nothing more is written, and fd may be closed
 	fin     bool // the sending side is shut down once out is empty
 
+	end      streamEnd // of what the client sends
 	spoke    spoke
 	remote   netip.AddrPort
 	aliases  []string // by topic alias, from 1
@@ -238,17 +239,18 @@ func (c *conn) writable() {
 	c.Flush(c.loop.worker)
 }
 
-// pause stops and resume goes on reading.
+// pause stops reading, or goes on with it.
 func (c *conn) pause(paused bool) {
+	if c.paused == paused || c.state == stateClosed {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.paused != paused && c.state != stateClosed {
-		c.paused = paused
-		c.rewatch()
-	}
+	c.paused = paused
+	c.rewatch()
 }
 
-// held is a set of reasons for which a connection is not read.
+// held is a set of reasons for which no packet of a connection is handled.
 type held uint8
 
 const (
@@ -261,7 +263,7 @@ const (
 // hold stops the handling of packets until every reason is resumed.
 func (c *conn) hold(why held) {
 	c.held |= why
-	c.pause(true)
+	c.pause(!c.reads())
 }
 
 // resume takes back a reason. With the last one, it handles what has arrived
@@ -271,9 +273,9 @@ func (c *conn) resume(why held) {
 		return
 	}
 	if c.held &^= why; c.held != 0 || c.state >= stateLingering {
+		c.pause(!c.reads())
 		return
 	}
-	c.pause(false)
 	rest := c.part
 	c.part = nil
 	c.received(rest)
@@ -341,6 +343,9 @@ func (c *conn) disconnect(reason packet.ReasonCode, why string) {
 	if c.state >= stateLingering {
 		return
 	}
+	if c.ws != nil {
+		c.ws.CloseWith(closeStatus(reason))
+	}
 	if c.state == stateOpen {
 		c.server.metrics.Disconnected(reason.String())
 		c.sayGoodBye(reason, why)
@@ -384,7 +389,7 @@ func (c *conn) linger() {
 	c.loop.wheel.add(c, lingerTimeout)
 	c.mu.Lock()
 	if c.ws != nil && c.ws.IsOpen() {
-		c.out.append(listener.CloseFrame())
+		c.out.append(c.ws.CloseFrame())
 	}
 	c.fin = true
 	if c.tls != nil {

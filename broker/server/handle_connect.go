@@ -370,5 +370,8 @@ func (c *conn) afterCommit(answer func(error)) {
 		if c.state == stateOpen {
 			answer(err)
 		}
+		if c.waiting == 0 && c.end != goesOn {
+			c.settle()
+		}
 	})
 }

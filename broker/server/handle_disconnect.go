@@ -29,7 +29,11 @@ func (c *conn) handleDisconnect(body []byte) error {
 		return err
 	}
 	c.loop.worker.Disconnect(c.subscriber, c, p.Reason == packet.ReasonNormalDisconnection, expiry)
-	c.close()
+	if c.ws != nil { // which has an exchange of its own to end with
+		c.linger()
+	} else {
+		c.close()
+	}
 	return nil
 }
 

@@ -28,7 +28,6 @@ type poller struct {
 type event struct {
 	fd              int
 	readable, write bool
-	broken          bool // both directions are over, whatever is watched for
 }
 
 func newPoller() (*poller, error) {
@@ -77,6 +76,8 @@ func (p *poller) ctl(op, fd int, read, write bool) error {
 	ev := unix.EpollEvent{Fd: int32(fd)}
 	if read {
 		ev.Events |= unix.EPOLLIN | unix.EPOLLRDHUP
+	} else { // the end of the connection is told of in any case: once, and not again and again
+		ev.Events |= unix.EPOLLET
 	}
 	if write {
 		ev.Events |= unix.EPOLLOUT
@@ -116,7 +117,6 @@ func (p *poller) appendTo(events []event) []event {
 			fd:       int(e.Fd),
 			readable: e.Events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0,
 			write:    e.Events&unix.EPOLLOUT != 0,
-			broken:   e.Events&(unix.EPOLLHUP|unix.EPOLLERR) != 0,
 		})
 	}
 	return events

@@ -23,7 +23,6 @@ type poller struct {
 type event struct {
 	fd              int
 	readable, write bool
-	broken          bool // both directions are over, whatever is watched for
 }
 
 func newPoller() (*poller, error) { return &poller{signal: make(chan struct{}, 1)}, nil }

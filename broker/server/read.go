@@ -25,7 +25,8 @@ func (c *conn) readable() {
 	n, err := readSocket(c.fd, buf[have:])
 	if n == 0 {
 		if err == nil || !wouldBlock(err) {
-			c.close()
+			c.end = endOfConnection
+			c.settle()
 		}
 		return
 	}
@@ -70,6 +71,7 @@ func (c *conn) received(data []byte) {
 		return
 	}
 	c.keep(data[n:])
+	c.settle()
 }
 
 // keep holds the beginning of a packet until the rest has come.

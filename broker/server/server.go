@@ -240,11 +240,7 @@ func (s *Server) ready(l *loop, e event) {
 	if e.write {
 		c.writable()
 	}
-	switch {
-	case c.state == stateClosed:
-	case c.paused && e.broken:
-		c.close()
-	case e.readable && !c.paused:
+	if e.readable && !c.paused && c.state != stateClosed {
 		c.readable()
 	}
 }

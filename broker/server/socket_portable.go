@@ -111,11 +111,10 @@ func (s *socket) event() (e event, ready bool) {
 		return e, false
 	}
 	e = event{
-		fd:     s.fd,
-		write:  s.write && !s.writing,
-		broken: s.writeErr != nil || s.listener == nil && s.readErr != nil && !errors.Is(s.readErr, io.EOF),
+		fd:       s.fd,
+		write:    s.write && !s.writing,
+		readable: s.read && (len(s.arrived) > 0 || s.accepted != nil || s.readErr != nil),
 	}
-	e.readable = e.broken || s.read && (len(s.arrived) > 0 || s.accepted != nil || s.readErr != nil)
 	return e, e.readable || e.write
 }
 
@@ -158,8 +157,6 @@ func readSocket(fd int, b []byte) (n int, err error) {
 		case errors.Is(s.readErr, io.EOF):
 		case s.readErr != nil:
 			err = s.readErr
-		case s.writeErr != nil:
-			err = s.writeErr
 		default:
 			err = errWouldBlock
 		}

@@ -31,6 +31,7 @@ type tlsStream struct {
 	arrived     sync.Cond
 	in          []byte // records that were not read yet
 	end         error  // what a read finds behind them
+	full        bool   // the loop reads no more until they are read
 	handshaking bool
 	begun       bool // the handshake has its goroutine
 
@@ -68,6 +69,7 @@ func (r records) Read(b []byte) (int, error) {
 	if len(t.in) > 0 {
 		n := copy(b, t.in)
 		t.in = t.in[n:]
+		t.makeRoom()
 		return n, nil
 	}
 	if t.end != nil {
@@ -108,8 +110,39 @@ func (t *tlsStream) inHandshake() bool {
 func (t *tlsStream) feed(b []byte) {
 	t.mu.Lock()
 	t.in = append(t.in, b...)
+	t.full = t.handshaking && len(t.in) >= maxFed
 	t.mu.Unlock()
 	t.arrived.Signal()
+}
+
+// maxFed is how much of a client is read that a handshake has not asked for, in
+// bytes. The last read may go beyond it.
+const maxFed = 64 << 10
+
+// makeRoom has a handshake's connection read again whose records were all read. mu
+// is held.
+func (t *tlsStream) makeRoom() {
+	if t.full && len(t.in) == 0 {
+		t.full = false
+		t.conn.post(t.conn.settle)
+	}
+}
+
+// hasRoom reports whether more records are taken.
+func (t *tlsStream) hasRoom() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.full && t.end == nil
+}
+
+// finish says that no record follows. A handshake that needs none succeeds. It
+// reports false where none has begun.
+func (t *tlsStream) finish() (begun bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.end = io.ErrUnexpectedEOF
+	t.arrived.Signal()
+	return t.begun
 }
 
 // begin starts the handshake's goroutine once the client's first message is
@@ -159,7 +192,7 @@ func (t *tlsStream) handshake() {
 
 // handshaken goes on with CONNECT after a handshake.
 func (c *conn) handshaken(err error) {
-	if err == nil && c.state != stateHandshake {
+	if err == nil && (c.state != stateHandshake || c.gone.Load()) {
 		c.close() // it was ended meanwhile
 		return
 	}
@@ -175,6 +208,7 @@ func (c *conn) handshaken(err error) {
 		c.reviewCertificate()
 	}
 	c.decrypt()
+	c.settle()
 }
 
 // readTLS reads records and handles what is in them.
@@ -184,25 +218,35 @@ func (c *conn) readTLS() {
 	}
 	c.rested = 0
 	n, err := readSocket(c.fd, c.loop.cipher)
-	if n == 0 {
-		if err == nil || !wouldBlock(err) {
-			c.close()
-		}
-		return
-	}
-	c.loop.worker.Counts[metrics.BytesReceived] += uint64(n)
-	if c.state != stateHandshake && len(c.tls.in) == 0 {
+	switch c.loop.worker.Counts[metrics.BytesReceived] += uint64(n); {
+	case n == 0 && err != nil && wouldBlock(err):
+	case n == 0:
+		c.recordsEnd()
+	case c.state == stateHandshake:
+		c.tls.feed(c.loop.cipher[:n])
+		c.tls.begin()
+		c.settle()
+	case len(c.tls.in) > 0:
+		c.tls.feed(c.loop.cipher[:n])
+		c.decrypt()
+	default:
 		c.tls.in = c.loop.cipher[:n]
 		c.decrypt()
 		c.tls.own()
-		return
 	}
-	c.tls.feed(c.loop.cipher[:n])
-	if c.state != stateHandshake {
+}
+
+// recordsEnd notes that the client sends no more records. What it has sent is
+// decrypted first, and a handshake under way comes to its end.
+func (c *conn) recordsEnd() {
+	switch begun := c.tls.finish(); {
+	case !begun:
+		c.close()
+	case c.state == stateHandshake:
+		c.settle()
+	default:
 		c.decrypt()
-		return
 	}
-	c.tls.begin()
 }
 
 // own copies what was not read, out of the loop's buffer.
@@ -216,21 +260,15 @@ func (t *tlsStream) own() {
 
 // decrypt handles the plaintext of the records that have arrived.
 func (c *conn) decrypt() {
-	for c.handles() {
+	for c.end == goesOn && (c.handles() || c.waitsForConnect()) {
 		buf, have := c.gather()
 		n, err := c.tls.open(buf[have:])
-		if n > 0 {
-			c.arrived(buf[:have+n], have)
-		}
-		switch {
-		case err == nil && n > 0:
-		case errors.Is(err, errNoRecord):
-			return
-		default:
-			c.Flush(c.loop.worker) // the alert
-			c.close()
+		if err != nil && !errors.Is(err, errNoRecord) {
+			c.end = endOfConnection
+		} else if n == 0 {
 			return
 		}
+		c.arrived(buf[:have+n], have)
 	}
 }
 

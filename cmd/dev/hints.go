@@ -48,7 +48,7 @@ func (b *Build) Hints() (string, error) {
 func (b *Build) describe(l config.Listener) string {
 	s := "MQTT"
 	if l.Protocol == config.ProtocolWebSocket {
-		s = "MQTT over WebSocket, path /mqtt"
+		s = "MQTT over WebSocket, path " + l.WebSocket.PathOrDefault()
 	}
 	if l.TLS == nil {
 		return s

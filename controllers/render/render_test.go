@@ -378,7 +378,7 @@ func TestSettingsOfABroker(t *testing.T) {
 		listeners: [
 			{name: mqtt, port: 1883, limits: {maxConnections: 5}},
 			{name: mqtts, port: 8883, tls: {}},
-			{name: wss, port: 443, protocol: WebSocket, tls: {secretName: own, minVersion: "1.3", clientAuth: {mode: None}}}],
+			{name: wss, port: 443, protocol: WebSocket, webSocket: {path: /x, allowedOrigins: ["https://a.example"]}, tls: {secretName: own, minVersion: "1.3", clientAuth: {mode: None}}}],
 		updateStrategy: {drain: {disconnectRate: 7, timeout: 5s, serverReference: "edge-b:8883"}},
 		mqtt: {maxPacketSize: 64Ki, sysInterval: 0s, maxQoS: 1, responseInformation: responses/%c}}}`))
 	cfg, err := config.Parse(out.Settings, out.Access)
@@ -401,6 +401,9 @@ func TestSettingsOfABroker(t *testing.T) {
 	}
 	if shared.TLS.CertFile != "/tls/mqtts/tls.crt" || shared.TLS.ClientAuth != config.ClientAuthOptional || shared.TLS.ClientCAFile != "/ca/mqtts/ca.crt" {
 		t.Errorf("listener with the shared certificate %+v", shared.TLS)
+	}
+	if want := (&config.WebSocket{Path: "/x", AllowedOrigins: []string{"https://a.example"}}); plain.WebSocket != nil || !reflect.DeepEqual(own.WebSocket, want) {
+		t.Errorf("endpoints %+v and %+v, want none and %+v", plain.WebSocket, own.WebSocket, want)
 	}
 	if own.Protocol != config.ProtocolWebSocket || own.TLS.MinVersion != "1.3" || own.TLS.ClientCAFile != "" {
 		t.Errorf("listener with its own certificate %+v", own.TLS)

@@ -76,6 +76,9 @@ func listener(b *v1alpha1.Broker, l *v1alpha1.Listener, paths Paths) config.List
 		MaxConnections: number(l.Limits.MaxConnections),
 		ConnectRate:    number(l.Limits.ConnectRate),
 	}
+	if w := l.WebSocket; w != nil {
+		out.WebSocket = &config.WebSocket{Path: w.Path, AllowedOrigins: w.AllowedOrigins}
+	}
 	if tls := b.ListenerTLS(l); tls != nil {
 		out.TLS = listenerTLS(l.Name, tls, paths)
 	}

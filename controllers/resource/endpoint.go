@@ -7,18 +7,18 @@ import (
 	"strconv"
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
+	"github.com/godwit-mqtt/godwit/broker/config"
 )
-
-// webSocketPath is where listeners speak MQTT over WebSocket.
-const webSocketPath = "/mqtt"
 
 // Endpoint is where a client with a password connects.
 type Endpoint struct {
 	Listener string
 	Host     string
 	Port     int32
-	// TLS and WebSocket say what is spoken.
-	TLS, WebSocket bool
+	// TLS says that it is spoken.
+	TLS bool
+	// Path of the WebSocket endpoint; empty where MQTT is spoken directly.
+	Path string
 	// TLSSecret is the Secret of the listener's certificate, in the Broker's
 	// namespace; empty for a plain listener. Its ca.crt, where it has one, is what
 	// the client verifies the broker with.
@@ -38,8 +38,21 @@ func EndpointOf(b *v1alpha1.Broker) Endpoint {
 		Host:      host(b, &best),
 		Port:      best.Port,
 		TLS:       best.TLS != nil,
-		WebSocket: best.Protocol == v1alpha1.ProtocolWebSocket,
+		Path:      webSocketPath(&best),
 		TLSSecret: TLSSecretName(b, &best),
+	}
+}
+
+// webSocketPath is where a listener speaks MQTT over WebSocket, empty if it does
+// not.
+func webSocketPath(l *v1alpha1.Listener) string {
+	switch {
+	case l.Protocol != v1alpha1.ProtocolWebSocket:
+		return ""
+	case l.WebSocket == nil || l.WebSocket.Path == "":
+		return config.DefaultWebSocketPath
+	default:
+		return l.WebSocket.Path
 	}
 }
 
@@ -79,8 +92,8 @@ func (e Endpoint) URI(username, password string) string {
 		User:   url.UserPassword(username, password),
 		Host:   net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))),
 	}
-	if e.WebSocket {
-		u.Scheme, u.Path = "ws", webSocketPath
+	if e.Path != "" {
+		u.Scheme, u.Path = "ws", e.Path
 	}
 	if e.TLS {
 		u.Scheme += "s"

@@ -15,6 +15,7 @@ func TestTheEndpointOfAClientWithAPassword(t *testing.T) {
 		"its own Service":           {`{listeners: [{name: mqtt, port: 1883, service: {type: NodePort}}]}`, "mqtt://u:p@edge-mqtt.iot.svc:1883", ""},
 		"its own certificate":       {`{` + tls + `{name: mqtts, port: 8883, tls: {secretName: own}}]}`, "mqtts://u:p@edge.iot.svc:8883", "own"},
 		"WebSocket last":            {`{` + tls + `{name: wss, port: 443, protocol: WebSocket, tls: {}}, {name: mqtts, port: 8883, tls: {}}]}`, "mqtts://u:p@edge.iot.svc:8883", "shared"},
+		"WebSocket on another path": {`{listeners: [{name: ws, port: 80, protocol: WebSocket, webSocket: {path: /}}]}`, "ws://u:p@edge.iot.svc:80/", ""},
 		"WebSocket with TLS":        {`{` + tls + `{name: wss, port: 443, protocol: WebSocket, tls: {}}]}`, "wss://u:p@edge.iot.svc:443/mqtt", "shared"},
 		"no certificate to present": {`{` + tls + `{name: mqtts, port: 8883, tls: {clientAuth: {mode: Required, caSecretName: ca}}}]}`, "mqtt://u:p@edge.iot.svc:1883", ""},
 	} {

@@ -489,6 +489,13 @@ type MQTT struct {
 	// +kubebuilder:validation:Minimum=1
 	MaxSubscriptionsPerClient *int32 `json:"maxSubscriptionsPerClient,omitempty"`
 
+	// Bytes of the topic filters that one client is subscribed to, all together.
+	// Default: 256 for each of maxSubscriptionsPerClient, and 64Ki at least.
+	// Example: 1Mi.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="maxSubscriptionBytesPerClient is positive"
+	MaxSubscriptionBytesPerClient *resource.Quantity `json:"maxSubscriptionBytesPerClient,omitempty"`
+
 	// Messages that wait for one offline or slow session. Default: 10000.
 	// +optional
 	// +kubebuilder:default=10000

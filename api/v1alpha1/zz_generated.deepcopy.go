@@ -552,6 +552,11 @@ func (in *MQTT) DeepCopyInto(out *MQTT) {
 		*out = new(int32)
 		**out = **in
 	}
+	if in.MaxSubscriptionBytesPerClient != nil {
+		in, out := &in.MaxSubscriptionBytesPerClient, &out.MaxSubscriptionBytesPerClient
+		x := (*in).DeepCopy()
+		*out = &x
+	}
 	if in.MaxQueuedMessages != nil {
 		in, out := &in.MaxQueuedMessages, &out.MaxQueuedMessages
 		*out = new(int32)

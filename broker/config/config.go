@@ -166,6 +166,8 @@ type MQTT struct {
 	ReceiveMaximum            int      `json:"receiveMaximum,omitempty"`
 	TopicAliasMaximum         *int     `json:"topicAliasMaximum,omitempty"`
 	MaxSubscriptionsPerClient int      `json:"maxSubscriptionsPerClient,omitempty"`
+	// MaxSubscriptionBytesPerClient bounds the topic filters of one client.
+	MaxSubscriptionBytesPerClient int64 `json:"maxSubscriptionBytesPerClient,omitempty"`
 	// MaxQueuedMessages and MaxQueuedBytes bound what waits for one offline or
 	// slow session.
 	MaxQueuedMessages int      `json:"maxQueuedMessages,omitempty"`

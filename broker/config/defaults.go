@@ -59,6 +59,7 @@ func (m MQTT) Defaulted() MQTT {
 	m.ReceiveMaximum = or(m.ReceiveMaximum, DefaultReceiveMaximum)
 	m.TopicAliasMaximum = orPointer(m.TopicAliasMaximum, DefaultTopicAliasMaximum)
 	m.MaxSubscriptionsPerClient = or(m.MaxSubscriptionsPerClient, DefaultMaxSubscriptionsPerClient)
+	m.MaxSubscriptionBytesPerClient = or(m.MaxSubscriptionBytesPerClient, subscriptionBytes(m.MaxSubscriptionsPerClient))
 	m.MaxQueuedMessages = or(m.MaxQueuedMessages, DefaultMaxQueuedMessages)
 	m.MaxQueuedBytes = or(m.MaxQueuedBytes, DefaultMaxQueuedBytes)
 	m.Overflow = or(m.Overflow, DefaultOverflow)
@@ -66,6 +67,12 @@ func (m MQTT) Defaulted() MQTT {
 	m.MaxRetainedBytes = or(m.MaxRetainedBytes, DefaultMaxRetainedBytes)
 	m.SysInterval = or(m.SysInterval, Duration(DefaultSysInterval))
 	return m
+}
+
+// subscriptionBytes is the default for so many subscriptions: room for each to
+// have a filter of 256 bytes, and for the longest filter there is.
+func subscriptionBytes(subscriptions int) int64 {
+	return max(256*int64(subscriptions), 64<<10)
 }
 
 // Defaulted returns a copy in which the pace and its bound are set.

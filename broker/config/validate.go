@@ -165,6 +165,7 @@ func (m *MQTT) validate(p problems) {
 		p.at(".topicAliasMaximum").must(*a >= 0 && *a <= maxUint16, "%d is out of range; use 0 to 65535", *a)
 	}
 	validateCount(p.at(".maxSubscriptionsPerClient"), m.MaxSubscriptionsPerClient)
+	validateCount(p.at(".maxSubscriptionBytesPerClient"), m.MaxSubscriptionBytesPerClient)
 	validateCount(p.at(".maxQueuedMessages"), m.MaxQueuedMessages)
 	validateCount(p.at(".maxQueuedBytes"), m.MaxQueuedBytes)
 	validateEnum(p.at(".overflow"), m.Overflow, "", DropNewest, DropOldest, Disconnect)

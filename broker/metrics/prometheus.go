@@ -26,6 +26,7 @@ var (
 	descClosed          = described("connections_closed_total", "Network connections that ended.")
 	descErrors          = described("protocol_errors_total", "Connections ended for breaking the protocol.")
 	descThrottled       = described("publish_throttled_total", "PUBLISH packets after which a connection was not read for a while, for its user's publish rate.")
+	descStoreDelayed    = described("store_delayed_total", "Packets that had to wait, because too much waited for the store already.")
 	descConnections     = described("connections", "Clients that are connected.")
 	descSessions        = described("sessions", "Sessions, connected or not.")
 	descSubscriptions   = described("subscriptions", "Subscriptions of all sessions.")
@@ -35,6 +36,7 @@ var (
 	descStoreHealthy    = described("store_healthy", "1 if the store takes messages and sessions, 0 if it has failed or has no space left.")
 	descStoreDamaged    = described("store_damaged_records", "Records that could not be read when the broker started.")
 	descStoreBytes      = described("store_bytes", "Bytes that the store takes on disk.")
+	descStoreBacklog    = described("store_backlog_bytes", "Bytes of memory, about, that wait to be written to the disk.")
 )
 
 var totals = [counters]series{
@@ -61,6 +63,7 @@ var totals = [counters]series{
 	ConnectionsClosed:   {descClosed, nil},
 	ProtocolErrors:      {descErrors, nil},
 	PublishThrottled:    {descThrottled, nil},
+	StoreDelayed:        {descStoreDelayed, nil},
 }
 
 // Describe implements prometheus.Collector.
@@ -90,6 +93,7 @@ func (g *Gauges) collect(ch chan<- prometheus.Metric) {
 		descStoreHealthy:   g.StoreHealthy,
 		descStoreDamaged:   g.StoreDamaged,
 		descStoreBytes:     g.StoreBytes,
+		descStoreBacklog:   g.StoreBacklog,
 	} {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, read())
 	}

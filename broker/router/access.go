@@ -98,21 +98,26 @@ func (r *Router) authorize(s *Subscriber, access *auth.Snapshot) {
 	s.setRights(acl)
 	s.reviewed = true
 	for sub := range s.session.EachSubscription {
-		granted, maxQoS := acl.Subscribe(sub.Filter)
-		r.regrant(s, sub, granted, packet.QoS(maxQoS))
+		r.regrant(s, sub, acl)
 	}
 }
 
-func (r *Router) regrant(s *Subscriber, sub *session.Subscription, granted bool, maxQoS packet.QoS) {
-	q := min(sub.Requested, maxQoS, packet.QoS(r.limits.Load().MaxQoS))
+func (r *Router) regrant(s *Subscriber, sub *session.Subscription, acl *auth.ACL) {
+	q, suspended := r.grant(acl, sub)
 	switch {
-	case !granted && !sub.Suspended:
+	case suspended && !sub.Suspended:
 		sub.Suspended = true
 		r.index.Unsubscribe(sub.Filter, s)
-	case granted && (sub.Suspended || q != sub.QoS):
+	case !suspended && (sub.Suspended || q != sub.QoS):
 		sub.Suspended, sub.QoS = false, q
 		r.enter(s, sub)
 	}
+}
+
+// grant returns what rules grant of a subscription that a session has.
+func (r *Router) grant(acl *auth.ACL, sub *session.Subscription) (q packet.QoS, suspended bool) {
+	granted, maxQoS := acl.Subscribe(sub.Filter)
+	return min(sub.Requested, packet.QoS(maxQoS), packet.QoS(r.limits.Load().MaxQoS)), !granted
 }
 
 // mayStillReceive reports whether the rules of now let s, which is locked, have

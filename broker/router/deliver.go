@@ -105,16 +105,7 @@ func (w *Worker) delivery(s *Subscriber, p *packet.Publish, q packet.QoS, retain
 func (w *Worker) persist(s *Subscriber, d *session.Delivery) {
 	if d.Seq != 0 {
 		w.batch.Deliveries = append(w.batch.Deliveries, store.Delivery{Session: s.ID, Delivery: d})
-		if d.QoS == packet.QoS2 {
-			w.handsOver(s)
-		}
-	}
-}
-
-// complete takes a delivery out of the store, if that has it.
-func (w *Worker) complete(s *Subscriber, d session.Waiting) {
-	if d.Seq != 0 {
-		w.batch.Done = append(w.batch.Done, store.Done{Session: s.ID, Seq: d.Seq, Message: d.Message})
+		w.handsOver(s, d.QoS)
 	}
 }
 

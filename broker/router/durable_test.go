@@ -69,7 +69,7 @@ func TestAConnectionThatWasTakenOverSubscribesToNothing(t *testing.T) {
 	connect(t, w, "c", lasting)
 	w.Settle()
 	p := &packet.Subscribe{Subscriptions: []packet.Subscription{{Filter: []byte("late")}, {Filter: []byte("later")}}}
-	results := w.Subscribe(s, old, p, 0, nil)
+	results := w.Subscribe(s, old, p, SubscriptionLimits{}, nil)
 	if len(results) != 2 || results[0].Reason != packet.ReasonUnspecifiedError || results[1].Reason != packet.ReasonUnspecifiedError {
 		t.Errorf("the SUBSCRIBE is answered %+v", results)
 	}

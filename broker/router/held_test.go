@@ -3,8 +3,10 @@ package router
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/godwit-mqtt/godwit/broker/packet"
+	"github.com/godwit-mqtt/godwit/broker/session"
 	"github.com/godwit-mqtt/godwit/broker/store/memory"
 )
 
@@ -85,6 +87,48 @@ func TestMessageIsSentOnceItIsStored(t *testing.T) {
 	settle(r)
 	if want := []string{"first"}; !slices.Equal(got.payloads, want) {
 		t.Errorf("sent %q, want %q", got.payloads, want)
+	}
+}
+
+// The worker of the client learns that a delivery is complete while the one of the
+// publisher has not handed it over.
+func TestNothingStaysOfADeliveryThatIsCompleteBeforeItIsStored(t *testing.T) {
+	for name, tc := range map[string]struct {
+		waits    bool // the client takes nothing at the moment
+		complete func(w *Worker, s *Subscriber, l *link)
+		left     int
+	}{
+		"acknowledged": {false, func(w *Worker, s *Subscriber, l *link) {
+			w.Acknowledge(s, l, packet.TypePuback, 1, 0)
+		}, 0},
+		"dropped for a newer one": {true, func(w *Worker, _ *Subscriber, _ *link) {
+			send(w, 1, packet.QoS1)
+		}, 1},
+		"expired": {true, func(w *Worker, s *Subscriber, l *link) {
+			w.Disconnect(s, l, true, nil)
+			w.Now = w.Now.Add(time.Minute)
+			w.sweepSession(s)
+		}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			st := memory.New()
+			r, w := openOver(t, st, access(t, 0))
+			other := newWorker(r)
+			s, l := connect(t, w, "c", lasting, func(c *Connect) {
+				c.Limits = session.Limits{QueuedMessages: 1, DropOldest: true}
+			})
+			subscribe(t, w, s, "t", packet.QoS1)
+			settle(r)
+			l.congested = tc.waits
+			m := &session.Message{Topic: "t", Payload: []byte("m"), QoS: packet.QoS1, Expires: w.Now.Add(time.Second)}
+			other.PublishMessage(m)
+			tc.complete(w, s, l)
+			w.EndRound()
+			settle(r)
+			if left, err := st.Deliveries(s.ID, 0, 10, 1<<20); err != nil || len(left) != tc.left {
+				t.Errorf("%d deliveries are stored, want %d: %v", len(left), tc.left, err)
+			}
+		})
 	}
 }
 

@@ -65,9 +65,6 @@ func (l *loader) LoadSession(rec store.Session) error {
 	s.session.Park()
 	l.sessions[s.ID] = s
 	l.r.sessions.add(s)
-	for _, sub := range rec.Subscriptions {
-		l.r.subscribe(s, sub)
-	}
 	access := l.r.access.Load()
 	l.r.authorize(s, access)
 	if s.disconnected.IsZero() {
@@ -108,6 +105,16 @@ func (l *loader) LoadSent(sent store.Sent) error {
 func (l *loader) LoadWaiting(id uint64, w session.Waiting) error {
 	if s := l.sessions[id]; s != nil {
 		s.session.Restore(w)
+	}
+	return nil
+}
+
+// LoadSubscription implements store.Loader. What is granted of it is decided by
+// the rules of now.
+func (l *loader) LoadSubscription(id uint64, sub session.Subscription) error {
+	if s := l.sessions[id]; s != nil {
+		sub.QoS, sub.Suspended = l.r.grant(s.acl(), &sub)
+		l.r.subscribe(s, sub)
 	}
 	return nil
 }

@@ -348,10 +348,10 @@ func TestNothingNewIsTakenWhileTheStoreIsFull(t *testing.T) {
 		}
 	}
 	sub := &packet.Subscribe{Subscriptions: []packet.Subscription{{Filter: []byte("new")}}}
-	if got := w.Subscribe(durable, dl, sub, 0, nil); got[0].Reason != packet.ReasonQuotaExceeded || durable.session.Subscriptions() != 1 {
+	if got := w.Subscribe(durable, dl, sub, SubscriptionLimits{}, nil); got[0].Reason != packet.ReasonQuotaExceeded || durable.session.Subscriptions() != 1 {
 		t.Errorf("a subscription of a durable session: %v", got[0].Reason)
 	}
-	if got := w.Subscribe(passing, passing.link, sub, 0, nil); got[0].Reason != packet.ReasonGrantedQoS0 {
+	if got := w.Subscribe(passing, passing.link, sub, SubscriptionLimits{}, nil); got[0].Reason != packet.ReasonGrantedQoS0 {
 		t.Errorf("a subscription of another one: %v", got[0].Reason)
 	}
 	c := &Connect{Principal: from.principal, Link: &link{}, Expiry: time.Hour, Window: 1}

@@ -9,9 +9,29 @@ import (
 // the store takes nothing new and something would have to be stored for it. A
 // message that was received already is not refused.
 func (w *Worker) Refuses(from *Publisher, p *packet.Publish) bool {
-	if !w.r.refusing.Load() {
-		return false
-	}
+	return w.r.refusing.Load() && w.writes(from, p, p.Retain && len(p.Payload) > 0)
+}
+
+// Delays reports whether p, which came from a client, has to wait, because so much
+// waits for the store already and something would have to be written for it.
+func (w *Worker) Delays(from *Publisher, p *packet.Publish) bool {
+	return w.Backlogged() && w.writes(from, p, p.Retain)
+}
+
+// Backlogged reports whether so much waits for the store that whatever would add
+// to it has to wait: see CatchUp.
+func (w *Worker) Backlogged() bool {
+	most := w.r.limits.Load().Backlog
+	return most > 0 && w.r.store.Backlog() >= most
+}
+
+// CatchUp calls done on the worker's loop, later, once the store has all that was
+// handed to it before, or has failed.
+func (w *Worker) CatchUp(done func()) { w.Commit(func(error) { done() }) }
+
+// writes reports whether p, which came from a client, makes the store write
+// something: for a session, or because it is retained as the caller says.
+func (w *Worker) writes(from *Publisher, p *packet.Publish, retained bool) bool {
 	route, ok := w.routeOf(from, p.Topic)
 	if !ok || !from.permits(p) {
 		return false
@@ -20,7 +40,7 @@ func (w *Worker) Refuses(from *Publisher, p *packet.Publish) bool {
 	switch {
 	case known:
 		return false
-	case durable, p.Retain && len(p.Payload) > 0:
+	case durable, retained:
 		return true
 	}
 	return p.QoS > packet.QoS0 && route.durable(from.Subscriber)

@@ -27,7 +27,7 @@ func retainOn(w *Worker, name, payload string) {
 func subscribeTo(t testing.TB, w *Worker, s *Subscriber, filter string, q packet.QoS) {
 	t.Helper()
 	p := &packet.Subscribe{Subscriptions: []packet.Subscription{{Filter: []byte(filter), QoS: q}}}
-	got := w.Subscribe(s, s.link, p, 0, nil)[0]
+	got := w.Subscribe(s, s.link, p, SubscriptionLimits{}, nil)[0]
 	if got.Reason != packet.ReasonCode(q) || !got.Replay {
 		t.Fatalf("subscribe to %q: %+v", filter, got)
 	}
@@ -194,7 +194,7 @@ func TestReplayDoesNotRepeatWhatCameAfterTheSubscription(t *testing.T) {
 	fillRetained(w, 1)
 	s, l := connect(t, w, "c")
 	p := &packet.Subscribe{Subscriptions: []packet.Subscription{{Filter: []byte("t/#")}}}
-	got := w.Subscribe(s, l, p, 0, nil)[0]
+	got := w.Subscribe(s, l, p, SubscriptionLimits{}, nil)[0]
 	retainOn(w, "t/000", "newer")
 	retainOn(w, "t/x", "new")
 	w.Replay(s, l, "t/#", got.Since)

@@ -21,6 +21,8 @@ type Limits struct {
 	Overflow Overflow
 	// MaxQoS that a subscription is granted.
 	MaxQoS byte
+	// Backlog of the store, in bytes, from which on what would add to it waits.
+	Backlog int64
 }
 
 // Router is shared by all Workers of a broker.

@@ -244,7 +244,7 @@ func lasting(c *Connect) { c.CleanStart, c.Expiry = false, time.Hour }
 func subscribe(t testing.TB, w *Worker, s *Subscriber, filter string, q packet.QoS) {
 	t.Helper()
 	p := &packet.Subscribe{Subscriptions: []packet.Subscription{{Filter: []byte(filter), QoS: q}}}
-	if got := w.Subscribe(s, s.link, p, 0, nil); got[0].Reason != packet.ReasonCode(q) {
+	if got := w.Subscribe(s, s.link, p, SubscriptionLimits{}, nil); got[0].Reason != packet.ReasonCode(q) {
 		t.Fatalf("subscribe to %q: %v", filter, got[0].Reason)
 	}
 }
@@ -517,11 +517,12 @@ func TestRecordsAreStoredInOrder(t *testing.T) {
 // nothing is a loader that takes no notice.
 type nothing struct{}
 
-func (nothing) LoadSession(store.Session) error           { return nil }
-func (nothing) LoadReceived(uint64, uint16) error         { return nil }
-func (nothing) LoadSent(store.Sent) error                 { return nil }
-func (nothing) LoadWaiting(uint64, session.Waiting) error { return nil }
-func (nothing) LoadRetained(store.Retained) error         { return nil }
+func (nothing) LoadSession(store.Session) error                     { return nil }
+func (nothing) LoadReceived(uint64, uint16) error                   { return nil }
+func (nothing) LoadSent(store.Sent) error                           { return nil }
+func (nothing) LoadWaiting(uint64, session.Waiting) error           { return nil }
+func (nothing) LoadSubscription(uint64, session.Subscription) error { return nil }
+func (nothing) LoadRetained(store.Retained) error                   { return nil }
 
 // records are the sessions of a store.
 type records struct {

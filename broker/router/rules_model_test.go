@@ -363,7 +363,7 @@ func (m *rulesModel) subscribe(c *rulesClient) {
 		p.Properties.AddSubscriptionID(sub.id)
 	}
 	m.note("%v subscribes to %q: %+v", c, filter, sub)
-	got := c.worker.Subscribe(c.s, c.link, p, 0, nil)[0]
+	got := c.worker.Subscribe(c.s, c.link, p, SubscriptionLimits{}, nil)[0]
 	q, granted := m.granted(c, filter, sub.qos)
 	if want := answerTo(q, granted); got.Reason != want {
 		m.t.Errorf("%v subscribes to %q: %v, want %v", c, filter, got.Reason, want)

@@ -131,18 +131,19 @@ type Connect struct {
 
 // Connect gives the connection its session. It fails with a reason where the
 // principal is not valid any more by the rules in force, the session belongs to
-// somebody else, the user has too many connections, or the store cannot take a
-// session. The CONNACK follows, and then Resume.
+// somebody else, the user has too many connections, or the store cannot take
+// another session. The CONNACK follows, and then Resume.
 //
 // wait is not nil where the session has another connection [MQTT-3.1.4-3], or has
-// ended but for what is handed over: nothing was done then, and Connect is to be
-// called again once wait calls back, from any goroutine.
+// ended but for what is handed over, or where too much waits for the store: nothing
+// was done then, and Connect is to be called again once wait calls back, from any
+// goroutine.
 func (w *Worker) Connect(c *Connect) (s *Subscriber, present bool, wait func(done func()), reason packet.ReasonCode) {
 	switch {
 	case !w.r.access.Load().Valid(c.Principal):
 		return nil, false, nil, packet.ReasonNotAuthorized
-	case c.Expiry > 0 && w.r.refusing.Load():
-		return nil, false, nil, packet.ReasonQuotaExceeded
+	case (c.Expiry > 0 || c.Will != nil) && w.Backlogged():
+		return nil, false, w.CatchUp, packet.ReasonSuccess
 	}
 	g := &w.r.sessions
 	sh := g.shard(c.Principal.ClientID)
@@ -170,6 +171,9 @@ func (w *Worker) existing(sh *shard, c *Connect) (goesOn *Subscriber, wills []*s
 	users, name := &w.r.sessions.users, c.Principal.Username
 	s := sh.byID[c.Principal.ClientID]
 	if s == nil {
+		if c.Expiry > 0 && w.r.refusing.Load() {
+			return nil, nil, nil, packet.ReasonQuotaExceeded
+		}
 		return nil, nil, nil, users.take(name, c.MaxConnections)
 	}
 	s.mu.Lock()

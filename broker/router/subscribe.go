@@ -6,6 +6,7 @@ import (
 	"github.com/godwit-mqtt/godwit/broker/metrics"
 	"github.com/godwit-mqtt/godwit/broker/packet"
 	"github.com/godwit-mqtt/godwit/broker/session"
+	"github.com/godwit-mqtt/godwit/broker/store"
 	"github.com/godwit-mqtt/godwit/broker/topic"
 )
 
@@ -19,28 +20,34 @@ type Subscribed struct {
 	Since uint64
 }
 
+// SubscriptionLimits bound the subscriptions of a client. Zero is no limit.
+type SubscriptionLimits struct {
+	Count int
+	Bytes int // of all filters
+}
+
+// admits reports whether a session may have one more subscription.
+func (l SubscriptionLimits) admits(s *session.Session, filter string) bool {
+	return (l.Count == 0 || s.Subscriptions() < l.Count) &&
+		(l.Bytes == 0 || s.FilterBytes()+len(filter) <= l.Bytes)
+}
+
 // Subscribe adds the subscriptions of p, whose filters are valid, and appends a
-// result for each to results. maxSubscriptions of the client; 0 is no limit.
-func (w *Worker) Subscribe(s *Subscriber, link Link, p *packet.Subscribe, maxSubscriptions int, results []Subscribed) []Subscribed {
+// result for each to results. The store hears of what is new or another than
+// before.
+func (w *Worker) Subscribe(s *Subscriber, link Link, p *packet.Subscribe, limits SubscriptionLimits, results []Subscribed) []Subscribed {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var id uint32
 	if ids := p.Properties.SubscriptionIDs; len(ids) > 0 {
 		id = ids[0]
 	}
-	refused := s.session.Durable && w.r.refusing.Load()
 	for i := range p.Subscriptions {
-		switch {
-		case s.link != link: // taken over
+		if s.link != link { // taken over
 			results = append(results, Subscribed{Reason: packet.ReasonUnspecifiedError})
-		case refused:
-			results = append(results, Subscribed{Reason: packet.ReasonQuotaExceeded})
-		default:
-			results = append(results, w.subscribeOne(s, &p.Subscriptions[i], id, maxSubscriptions))
+			continue
 		}
-	}
-	if s.session.Durable && s.link == link && !refused {
-		w.batch.Sessions = append(w.batch.Sessions, s.record())
+		results = append(results, w.subscribeOne(s, &p.Subscriptions[i], id, limits))
 	}
 	return results
 }
@@ -48,7 +55,7 @@ func (w *Worker) Subscribe(s *Subscriber, link Link, p *packet.Subscribe, maxSub
 // maxLevels of a topic filter: each one costs memory, and no use needs more.
 const maxLevels = 200
 
-func (w *Worker) subscribeOne(s *Subscriber, req *packet.Subscription, id uint32, maxSubscriptions int) Subscribed {
+func (w *Worker) subscribeOne(s *Subscriber, req *packet.Subscription, id uint32, limits SubscriptionLimits) Subscribed {
 	filter := string(req.Filter)
 	if strings.Count(filter, "/") >= maxLevels {
 		return Subscribed{Reason: packet.ReasonTopicFilterInvalid}
@@ -59,11 +66,12 @@ func (w *Worker) subscribeOne(s *Subscriber, req *packet.Subscription, id uint32
 		return Subscribed{Reason: packet.ReasonNotAuthorized}
 	}
 	isNew := s.session.Subscription(filter) == nil
-	if isNew && maxSubscriptions > 0 && s.session.Subscriptions() >= maxSubscriptions {
+	full := s.session.Durable && w.r.refusing.Load()
+	if isNew && (full || !limits.admits(&s.session, filter)) {
 		return Subscribed{Reason: packet.ReasonQuotaExceeded}
 	}
 	q := min(req.QoS, packet.QoS(maxQoS), packet.QoS(w.r.limits.Load().MaxQoS))
-	w.r.subscribe(s, session.Subscription{
+	w.put(s, session.Subscription{
 		Filter: filter, Requested: req.QoS, QoS: q, ID: id,
 		NoLocal: req.NoLocal, RetainAsPublished: req.RetainAsPublished,
 	})
@@ -74,6 +82,17 @@ func (w *Worker) subscribeOne(s *Subscriber, req *packet.Subscription, id uint32
 		// subscription gets no retained messages.
 		Replay: !shared && (req.RetainHandling == 0 || req.RetainHandling == 1 && isNew),
 		Since:  w.r.retained.changes.Load(),
+	}
+}
+
+// put gives s, which is locked, a subscription, unless it has the very same.
+func (w *Worker) put(s *Subscriber, sub session.Subscription) {
+	if old := s.session.Subscription(sub.Filter); old != nil && *old == sub {
+		return
+	}
+	w.r.subscribe(s, sub)
+	if s.session.Durable {
+		w.batch.Subscriptions = append(w.batch.Subscriptions, store.Subscription{Session: s.ID, Subscription: sub})
 	}
 }
 
@@ -116,10 +135,11 @@ func (w *Worker) Unsubscribe(s *Subscriber, link Link, filters [][]byte, results
 		w.r.unindex(s, sub)
 		s.endReplay(sub.Filter)
 		s.session.Unsubscribe(sub.Filter)
+		if s.session.Durable {
+			removed := session.Subscription{Filter: sub.Filter}
+			w.batch.Subscriptions = append(w.batch.Subscriptions, store.Subscription{Session: s.ID, Removed: true, Subscription: removed})
+		}
 		results = append(results, packet.ReasonSuccess)
-	}
-	if s.session.Durable && s.link == link {
-		w.batch.Sessions = append(w.batch.Sessions, s.record())
 	}
 	return results
 }

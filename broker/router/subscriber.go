@@ -62,7 +62,7 @@ type Subscriber struct {
 	session      session.Session
 	disconnected time.Time
 	will         *store.Will // of the connection that stands, or waits for its delay to pass
-	handovers    *handovers  // see mayHold; nil while nothing of QoS 2 came for a durable session
+	handovers    *handovers  // see handsOver; nil while nothing came that a store is to have
 	reading      *reading    // what is being read of the store for the client, nil if nothing is
 	replays      []*replay   // retained messages that are to follow, one after the other
 	leaving      *leaving    // what becomes of a session that has ended; nil if that is over
@@ -103,20 +103,16 @@ func (s *Subscriber) Lasts() bool {
 	return s.session.Expiry > 0
 }
 
-// record is what the store keeps of the session. The Subscriber is locked.
+// record is what the store keeps of the session besides its subscriptions and
+// messages. The Subscriber is locked.
 func (s *Subscriber) record() store.Session {
-	r := store.Session{
-		ID:            s.ID,
-		ClientID:      s.ClientID,
-		Username:      s.principal.Username,
-		Anonymous:     s.principal.Anonymous,
-		Expiry:        s.session.Expiry,
-		Disconnected:  s.disconnected,
-		Subscriptions: make([]session.Subscription, 0, s.session.Subscriptions()),
-		Will:          s.will,
+	return store.Session{
+		ID:           s.ID,
+		ClientID:     s.ClientID,
+		Username:     s.principal.Username,
+		Anonymous:    s.principal.Anonymous,
+		Expiry:       s.session.Expiry,
+		Disconnected: s.disconnected,
+		Will:         s.will,
 	}
-	for sub := range s.session.EachSubscription {
-		r.Subscriptions = append(r.Subscriptions, *sub)
-	}
-	return r
 }

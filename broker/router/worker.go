@@ -27,21 +27,23 @@ type Worker struct {
 	// back.
 	Behind bool
 
-	r        *Router
-	post     func(func())
-	routes   routes
-	matches  topic.Matches[*Subscriber]
-	frames   frames
-	scratch  []byte
-	outgoing packet.Publish
-	ids      []uint32
-	batch    store.Batch
-	owed     bool                // retained messages were handed to the store since the last Commit
-	held     []held              // sent once batch is durable
-	handed   atomic.Uint64       // batches that the store was given; other workers read it
-	left     []*session.Delivery // of shared subscriptions, by sessions that have ended
-	swept    swept
-	waking   bool // wakeSome is under way
+	r         *Router
+	post      func(func())
+	routes    routes
+	matches   topic.Matches[*Subscriber]
+	frames    frames
+	scratch   []byte
+	outgoing  packet.Publish
+	ids       []uint32
+	batch     store.Batch
+	owed      bool                // retained messages were handed to the store since the last Commit
+	held      []held              // sent once batch is durable
+	late      []store.Done        // for a batch behind that of another worker; see follow
+	following bool                // late is asked for
+	handed    atomic.Uint64       // batches that the store was given; other workers read it
+	left      []*session.Delivery // of shared subscriptions, by sessions that have ended
+	swept     swept
+	waking    bool // wakeSome is under way
 }
 
 // NewWorker returns a Worker whose loop runs what is given to post, from any

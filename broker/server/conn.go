@@ -86,6 +86,7 @@ type connLimits struct {
 	maxPacket        int32 // bytes that it may send in one packet
 	maxPacketSent    int32 // bytes that it takes in one packet; 0 is no limit
 	maxSubscriptions int32 // 0 is no limit
+	maxFilterBytes   int32 // of all subscriptions; 0 is no limit
 	receiveMax       int32
 	topicAliasMax    uint16
 	maxQoS           packet.QoS
@@ -258,6 +259,7 @@ const (
 	heldRest                     // the client has published too much
 	heldReplies                  // the client does not read what it is answered
 	heldCommits                  // many of its packets wait for a commit
+	heldStore                    // its next packet would add to what waits for the store, which is too much
 )
 
 // hold stops the handling of packets until every reason is resumed.
@@ -282,6 +284,22 @@ func (c *conn) resume(why held) {
 	if c.tls != nil && c.state < stateLingering {
 		c.decrypt()
 	}
+}
+
+// errLater says that a packet was not handled: it is once the connection, which
+// is held, goes on.
+var errLater = errors.New("the packet is handled later")
+
+// awaitStore holds the connection until the store has what was handed to it. The
+// packet that would add to that is handled then.
+func (c *conn) awaitStore() error {
+	c.loop.worker.Counts[metrics.StoreDelayed]++
+	c.hold(heldStore)
+	c.loop.worker.CatchUp(func() {
+		defer c.recoverPanic()
+		c.resume(heldStore)
+	})
+	return errLater
 }
 
 // Kick implements router.Link.

@@ -52,7 +52,8 @@ func (s *cut) Commit(b *store.Batch, done func(error)) {
 	}
 	s.Store.Commit(b, nil)
 	s.pending = append(s.pending, &store.Batch{
-		Ended: slices.Clone(b.Ended), Sessions: slices.Clone(b.Sessions), Deliveries: slices.Clone(b.Deliveries),
+		Ended: slices.Clone(b.Ended), Sessions: slices.Clone(b.Sessions),
+		Subscriptions: slices.Clone(b.Subscriptions), Deliveries: slices.Clone(b.Deliveries),
 		Sent: slices.Clone(b.Sent), Done: slices.Clone(b.Done), Retained: slices.Clone(b.Retained),
 		Received: slices.Clone(b.Received), Released: slices.Clone(b.Released),
 	})

@@ -216,6 +216,7 @@ func (c *conn) terms(p *packet.Connect, who auth.Principal) (*router.Connect, *p
 	c.limits.maxQoS = packet.QoS(*m.MaxQoS)
 	c.limits.receiveMax = limit32(m.ReceiveMaximum)
 	c.limits.maxSubscriptions = limit32(m.MaxSubscriptionsPerClient)
+	c.limits.maxFilterBytes = limit32(m.MaxSubscriptionBytesPerClient)
 	c.limits.full = m.MaxQueuedBytes
 	c.applyUserLimits(who, req)
 	c.patience = patience(p.KeepAlive)

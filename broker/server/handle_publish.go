@@ -14,14 +14,18 @@ func (c *conn) handlePublish(flags byte, frame, body []byte) error {
 	if err := p.Decode(c.version, flags, body); err != nil {
 		return err
 	}
-	c.loop.worker.Counts[metrics.PublishReceivedQoS0+metrics.Counter(p.QoS)]++
 	if err := c.vetPublish(p); err != nil {
 		return err
 	}
 	if c.tooFast() {
 		return nil
 	}
-	if c.loop.worker.Refuses(&c.publisher, p) {
+	refused := c.loop.worker.Refuses(&c.publisher, p)
+	if !refused && c.loop.worker.Delays(&c.publisher, p) {
+		return c.awaitStore()
+	}
+	c.loop.worker.Counts[metrics.PublishReceivedQoS0+metrics.Counter(p.QoS)]++
+	if refused {
 		return c.refusePublish(p)
 	}
 	err := c.publish(p, frame)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"github.com/godwit-mqtt/godwit/broker/packet"
+	"github.com/godwit-mqtt/godwit/broker/router"
 	"github.com/godwit-mqtt/godwit/broker/topic"
 )
 
@@ -17,8 +18,12 @@ func (c *conn) handleSubscribe(body []byte) error {
 			return err
 		}
 	}
+	if c.delaysChange() {
+		return c.awaitStore()
+	}
 	w := c.loop.worker
-	c.loop.subscribed = w.Subscribe(c.subscriber, c, p, int(c.limits.maxSubscriptions), c.loop.subscribed[:0])
+	limits := router.SubscriptionLimits{Count: int(c.limits.maxSubscriptions), Bytes: int(c.limits.maxFilterBytes)}
+	c.loop.subscribed = w.Subscribe(c.subscriber, c, p, limits, c.loop.subscribed[:0])
 	ack := packet.Suback{ID: p.ID}
 	type replay struct {
 		filter string
@@ -47,6 +52,10 @@ func (c *conn) handleSubscribe(body []byte) error {
 	return nil
 }
 
+// delaysChange reports whether a change of the session has to wait, because so
+// much waits for the store already.
+func (c *conn) delaysChange() bool { return c.subscriber.ID != 0 && c.loop.worker.Backlogged() }
+
 // vetSubscription refuses filters that are no filters.
 func vetSubscription(s *packet.Subscription) error {
 	_, _, shared, err := topic.ParseShared(string(s.Filter))
@@ -67,6 +76,9 @@ func (c *conn) handleUnsubscribe(body []byte) error {
 	p := &c.loop.unsubscribe
 	if err := p.Decode(c.version, body); err != nil {
 		return err
+	}
+	if c.delaysChange() {
+		return c.awaitStore()
 	}
 	c.loop.reasons = c.loop.worker.Unsubscribe(c.subscriber, c, p.Filters, c.loop.reasons[:0])
 	ack := packet.Unsuback{ID: p.ID, Reasons: append([]packet.ReasonCode(nil), c.loop.reasons...)}

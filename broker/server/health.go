@@ -2,6 +2,11 @@ package server
 
 import "fmt"
 
+// mostBacklog is how much may wait in memory for the store, in bytes: what a slow
+// disk has to catch up with, from everybody. Beyond it the connections are not
+// read that would add to it.
+const mostBacklog = 32 << 20
+
 // watchStore has what the store could not keep refused while it takes nothing
 // new, and tells the log when that begins and when it is over. One goroutine
 // calls it, about once a second.

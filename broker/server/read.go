@@ -98,9 +98,13 @@ func (c *conn) handleAll(data []byte) (n int) {
 		if frame == nil {
 			return n
 		}
+		err = c.handle(h, frame, body)
+		if err == errLater { //nolint:errorlint // it is a sign, and never wrapped
+			return n
+		}
 		n += len(frame)
 		c.loop.worker.Counts[metrics.PacketsReceived]++
-		if err := c.handle(h, frame, body); err != nil {
+		if err != nil {
 			c.fail(err)
 			return n
 		}
@@ -139,7 +143,8 @@ func (c *conn) next(data []byte) (frame, body []byte, h packet.Header, err error
 	return data[:size], data[n:size], h, nil
 }
 
-// handle does what a packet asks for. An error ends the connection.
+// handle does what a packet asks for. An error ends the connection, unless it is
+// errLater.
 func (c *conn) handle(h packet.Header, frame, body []byte) error {
 	if c.state == stateConnect {
 		return c.handleFirst(h, body)

@@ -154,6 +154,7 @@ func (s *Server) routerLimits() router.Limits {
 		RetainedBytes:    m.MaxRetainedBytes,
 		MaxQoS:           *m.MaxQoS,
 		Queue:            queueLimits(&m),
+		Backlog:          mostBacklog,
 		Overflow:         overflow(m.Overflow),
 	}
 }
@@ -167,6 +168,7 @@ func (s *Server) gauges() metrics.Gauges {
 		RetainedBytes:  func() float64 { _, n := s.router.Retained(); return float64(n) },
 		StoredMessages: func() float64 { return float64(s.router.Listed()) },
 		StoreHealthy:   s.storeHealthy,
+		StoreBacklog:   func() float64 { return float64(s.store.Backlog()) },
 		StoreDamaged:   func() float64 { return float64(s.store.Health().Damaged) },
 		StoreBytes:     func() float64 { return float64(s.store.Health().Disk) },
 	}

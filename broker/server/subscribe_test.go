@@ -119,6 +119,22 @@ func TestManyFiltersInOneSubscribe(t *testing.T) { // [MQTT-3.8.4-5], [MQTT-3.8.
 	}
 }
 
+func TestFiltersBeyondTheBytesOfAClientAreRefused(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t, mqtt(func(m *config.MQTT) { m.MaxSubscriptionBytesPerClient = 1000 }))
+	long := strings.Repeat("x", 600)
+	for _, v := range []packet.Version{v311, v5} {
+		for _, lasts := range []func(*packet.Connect){brokertest.Persistent, func(*packet.Connect) {}} {
+			c := b.Connect(t, v, v.String(), lasts)
+			c.Send(withID(1, 0, "a"+long, "b"+long, "a"+long, "c"))
+			c.Expect(&packet.Suback{ID: 1, Reasons: []packet.ReasonCode{1, packet.ReasonQuotaExceeded, 1, 1}})
+			c.Unsubscribe("a" + long)
+			c.Subscribe("b"+long, qos2)
+			c.Close()
+		}
+	}
+}
+
 func TestSubscribeThatIsNotAllowed(t *testing.T) {
 	t.Parallel()
 	b := brokertest.Start(t)

@@ -6,9 +6,9 @@ import "github.com/godwit-mqtt/godwit/broker/packet"
 // their client to come back, first in first out.
 type queue struct {
 	items []*Delivery
-	head  int
 	bytes int
-	qos0  int // items of QoS 0
+	head  int32
+	qos0  int32 // items of QoS 0
 }
 
 // What a queue holds at most of a durable session, whose store has the rest; it
@@ -18,7 +18,7 @@ const (
 	wholeBytes    = 1 << 20
 )
 
-func (q *queue) len() int { return len(q.items) - q.head }
+func (q *queue) len() int { return len(q.items) - int(q.head) }
 
 // room returns how much more the queue may hold of a durable session.
 func (q *queue) room() (messages, bytes int) {
@@ -51,9 +51,9 @@ func (q *queue) pop() *Delivery {
 		q.qos0--
 	}
 	switch {
-	case q.head == len(q.items):
+	case int(q.head) == len(q.items):
 		q.items, q.head = nil, 0
-	case q.head >= 64 && q.head*2 >= len(q.items):
+	case q.head >= 64 && int(q.head)*2 >= len(q.items):
 		q.items = append([]*Delivery(nil), q.items[q.head:]...)
 		q.head = 0
 	}

@@ -60,6 +60,9 @@ func (s *Session) Subscription(filter string) *Subscription { return s.subscript
 // Subscriptions returns the number of subscriptions.
 func (s *Session) Subscriptions() int { return len(s.subscriptions.list) }
 
+// FilterBytes returns the bytes of the filters of all subscriptions.
+func (s *Session) FilterBytes() int { return s.subscriptions.bytes }
+
 // EachSubscription calls yield for each subscription, in no order. The session
 // may not gain or lose one meanwhile.
 func (s *Session) EachSubscription(yield func(*Subscription) bool) {

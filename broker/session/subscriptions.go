@@ -5,24 +5,29 @@ import "slices"
 // subscriptions of a session by filter. Most sessions have a few, which a list
 // holds in a fraction of the memory of a map; the map comes with the many.
 type subscriptions struct {
-	list     []*Subscription
-	byFilter map[string]*Subscription // nil up to fewSubscriptions
+	list  []*Subscription
+	at    map[string]int // in list, by filter; nil up to fewSubscriptions
+	bytes int            // of their filters
 }
 
 const fewSubscriptions = 16
 
 func (s *subscriptions) find(filter string) *Subscription {
-	if s.byFilter != nil {
-		return s.byFilter[filter]
-	}
 	if i := s.index(filter); i >= 0 {
 		return s.list[i]
 	}
 	return nil
 }
 
+// index returns the place of a subscription in the list, -1 if there is none.
 func (s *subscriptions) index(filter string) int {
-	return slices.IndexFunc(s.list, func(sub *Subscription) bool { return sub.Filter == filter })
+	if s.at == nil {
+		return slices.IndexFunc(s.list, func(sub *Subscription) bool { return sub.Filter == filter })
+	}
+	if i, ok := s.at[filter]; ok {
+		return i
+	}
+	return -1
 }
 
 // put adds sub, or replaces the one to the same filter.
@@ -32,13 +37,14 @@ func (s *subscriptions) put(sub *Subscription) (existed bool) {
 		return true
 	}
 	s.list = append(s.list, sub)
+	s.bytes += len(sub.Filter)
 	switch {
-	case s.byFilter != nil:
-		s.byFilter[sub.Filter] = sub
+	case s.at != nil:
+		s.at[sub.Filter] = len(s.list) - 1
 	case len(s.list) > fewSubscriptions:
-		s.byFilter = make(map[string]*Subscription, len(s.list))
-		for _, each := range s.list {
-			s.byFilter[each.Filter] = each
+		s.at = make(map[string]int, len(s.list))
+		for i, each := range s.list {
+			s.at[each.Filter] = i
 		}
 	}
 	return false
@@ -50,10 +56,17 @@ func (s *subscriptions) remove(filter string) (existed bool) {
 		return false
 	}
 	last := len(s.list) - 1
+	if last == 0 {
+		*s = subscriptions{}
+		return true
+	}
 	s.list[i], s.list[last] = s.list[last], nil
 	s.list = s.list[:last]
-	if delete(s.byFilter, filter); last == 0 {
-		*s = subscriptions{}
+	s.bytes -= len(filter)
+	if s.at != nil {
+		if delete(s.at, filter); i < last {
+			s.at[s.list[i].Filter] = i
+		}
 	}
 	return true
 }

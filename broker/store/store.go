@@ -33,7 +33,8 @@ type Store interface {
 	// one that is empty waits for those before. The store may keep what b points
 	// to, but not b itself.
 	//
-	// While the disk is full a batch waits for space and is not reported.
+	// While the disk is full, and no space is left that the store has kept for
+	// that, a batch waits for space and is not reported.
 	Commit(b *Batch, done func(error))
 
 	// Deliveries reads what waits for a session, in ascending order of Seq and
@@ -46,6 +47,10 @@ type Store interface {
 	// their ID says nothing. It sees what was committed by calls before it, durable
 	// or not, and waits for the disk.
 	Retained(topics []string) ([]*session.Message, error)
+
+	// Backlog returns what the batches take in memory that were committed and are
+	// not on their way to the disk yet: about so many bytes. It does not wait.
+	Backlog() int64
 
 	// Health returns how the store is. It does not wait.
 	Health() Health
@@ -62,11 +67,17 @@ type Health struct {
 	// the engine had better add no message and begin no session; what takes away
 	// may still be committed, and gives space back.
 	Err error
+	// Failed says that Err is for good: nothing that was not reported by now ever
+	// will be by this store.
+	Failed bool
 	// Damaged is the number of records that Load has left out; a session with
 	// all that is kept of it counts as one.
 	Damaged int
 	// Disk is the space that the store takes, in bytes; 0 where it has none.
 	Disk int64
+	// Free and Total bytes of the disk that the store is on; 0 where that is not
+	// known.
+	Free, Total int64
 }
 
 // ErrClosed is what commits get after Close.
@@ -74,16 +85,18 @@ var ErrClosed = errors.New("the store is closed")
 
 // Loader receives what Store.Load finds: first all sessions, then for each of
 // them, in any order of sessions, its identifiers, what was sent and what waits,
-// both in ascending order of Seq, and at last the retained messages.
+// both in ascending order of Seq, and its subscriptions in no order, and at last
+// the retained messages.
 type Loader interface {
 	LoadSession(Session) error
 	LoadReceived(session uint64, id uint16) error
 	LoadSent(Sent) error
 	LoadWaiting(session uint64, w session.Waiting) error
+	LoadSubscription(session uint64, sub session.Subscription) error
 	LoadRetained(Retained) error
 }
 
-// Session is a durable session without its messages.
+// Session is a durable session without its messages and subscriptions.
 type Session struct {
 	// ID names the session in all other records. A client that begins anew has a
 	// session with another one.
@@ -96,8 +109,7 @@ type Session struct {
 	Expiry time.Duration
 	// Disconnected is when the connection ended; zero while it stands, and
 	// after a crash.
-	Disconnected  time.Time
-	Subscriptions []session.Subscription
+	Disconnected time.Time
 	// Will that is published unless the client is back in time, nil if there is
 	// none.
 	Will *Will
@@ -121,6 +133,8 @@ type Batch struct {
 	Ended []uint64
 	// Sessions are created or replaced; what else is kept of them stays.
 	Sessions []Session
+	// Subscriptions are changes of sessions' subscriptions, in their order.
+	Subscriptions []Subscription
 	// Deliveries are added, each Seq of a session once. Those of one message stand
 	// together, and the message, which has an ID, is stored once. In a later batch
 	// it may come to others.
@@ -135,6 +149,16 @@ type Batch struct {
 	Retained []*session.Message
 	// Received and Released are changes of sessions' sets of QoS 2 identifiers.
 	Received, Released []Identifier
+}
+
+// Subscription is one that a session has from now on, in the place of the one to
+// the same filter; or that it has no more.
+type Subscription struct {
+	Session uint64
+	// Removed: of the subscription, the Filter alone matters. It is passed over if
+	// it is not stored.
+	Removed bool
+	session.Subscription
 }
 
 // Delivery is a message that waits for a session.
@@ -176,18 +200,49 @@ type Retained struct {
 
 // Empty reports whether b holds no change.
 func (b *Batch) Empty() bool {
-	return len(b.Ended)+len(b.Sessions)+len(b.Deliveries)+len(b.Sent)+len(b.Done)+
+	return len(b.Ended)+len(b.Sessions)+len(b.Subscriptions)+len(b.Deliveries)+len(b.Sent)+len(b.Done)+
 		len(b.Retained)+len(b.Received)+len(b.Released) == 0
 }
+
+// Size is what b takes in memory, in bytes and about. A message counts once for
+// the deliveries of it that stand together.
+func (b *Batch) Size() int {
+	n := changeSize * (len(b.Ended) + len(b.Sessions) + len(b.Subscriptions) + len(b.Deliveries) + len(b.Sent) +
+		len(b.Done) + len(b.Retained) + len(b.Received) + len(b.Released))
+	for i := range b.Sessions {
+		s := &b.Sessions[i]
+		n += len(s.ClientID) + len(s.Username)
+		if s.Will != nil {
+			n += s.Will.Message.Size()
+		}
+	}
+	for i := range b.Subscriptions {
+		n += len(b.Subscriptions[i].Filter)
+	}
+	for i := range b.Deliveries {
+		if i == 0 || b.Deliveries[i].Message != b.Deliveries[i-1].Message {
+			n += b.Deliveries[i].Message.Size()
+		}
+	}
+	for _, m := range b.Retained {
+		n += m.Size()
+	}
+	return n
+}
+
+// changeSize is the fixed share of a change of any kind.
+const changeSize = 64
 
 // Reset empties b and keeps its memory.
 func (b *Batch) Reset() {
 	clear(b.Sessions)
+	clear(b.Subscriptions)
 	clear(b.Deliveries)
 	clear(b.Retained)
 	*b = Batch{
-		Ended: b.Ended[:0], Sessions: b.Sessions[:0], Deliveries: b.Deliveries[:0], Sent: b.Sent[:0],
-		Done: b.Done[:0], Retained: b.Retained[:0], Received: b.Received[:0], Released: b.Released[:0],
+		Ended: b.Ended[:0], Sessions: b.Sessions[:0], Subscriptions: b.Subscriptions[:0],
+		Deliveries: b.Deliveries[:0], Sent: b.Sent[:0], Done: b.Done[:0],
+		Retained: b.Retained[:0], Received: b.Received[:0], Released: b.Released[:0],
 	}
 }
 

@@ -100,7 +100,7 @@ func listenerTLS(name string, tls *v1alpha1.TLS, paths Paths) *config.TLS {
 
 func mqtt(m v1alpha1.MQTT) config.MQTT {
 	qos, aliases := byte(*m.MaxQoS), int(*m.TopicAliasMaximum)
-	return config.MQTT{
+	out := config.MQTT{
 		MaxPacketSize:             m.MaxPacketSize.Value(),
 		MaxQoS:                    &qos,
 		KeepAliveMax:              duration(m.KeepAliveMax),
@@ -116,6 +116,10 @@ func mqtt(m v1alpha1.MQTT) config.MQTT {
 		SysInterval:               sysInterval(m.SysInterval),
 		ResponseInformation:       m.ResponseInformation,
 	}
+	if bytes := m.MaxSubscriptionBytesPerClient; bytes != nil {
+		out.MaxSubscriptionBytesPerClient = bytes.Value()
+	}
+	return out
 }
 
 // sysInterval maps the 0s that turns $SYS off to the engine's way to say so,

@@ -26,8 +26,9 @@ type Store struct {
 
 type entry struct {
 	store.Session
-	received map[uint16]struct{}
-	sent     map[uint64]store.Sent // by Seq
+	subscriptions map[string]session.Subscription // by filter
+	received      map[uint16]struct{}
+	sent          map[uint64]store.Sent // by Seq
 	// deliveries in ascending order of Seq, without those that were released.
 	deliveries []*session.Delivery
 }
@@ -39,6 +40,9 @@ func New() *Store {
 
 // NextID implements store.Store.
 func (s *Store) NextID() uint64 { return s.lastID.Add(1) }
+
+// Backlog implements store.Store: there is none.
+func (s *Store) Backlog() int64 { return 0 }
 
 // Health implements store.Store.
 func (s *Store) Health() store.Health { return store.Health{} }
@@ -85,6 +89,11 @@ func (e *entry) load(l store.Loader) error {
 			continue
 		}
 		if err := l.LoadWaiting(e.ID, d.Waiting()); err != nil {
+			return err
+		}
+	}
+	for _, sub := range e.subscriptions {
+		if err := l.LoadSubscription(e.ID, sub); err != nil {
 			return err
 		}
 	}
@@ -135,6 +144,11 @@ func (s *Store) apply(b *store.Batch) {
 	for _, record := range b.Sessions {
 		s.put(record)
 	}
+	for _, sub := range b.Subscriptions {
+		if e := s.sessions[sub.Session]; e != nil {
+			e.subscribe(sub)
+		}
+	}
 	for _, d := range b.Deliveries {
 		if e := s.sessions[d.Session]; e != nil {
 			i, _ := e.find(d.Seq)
@@ -172,7 +186,18 @@ func (s *Store) put(record store.Session) {
 		e.Session = record
 		return
 	}
-	s.sessions[record.ID] = &entry{Session: record, received: map[uint16]struct{}{}, sent: map[uint64]store.Sent{}}
+	s.sessions[record.ID] = &entry{
+		Session: record, subscriptions: map[string]session.Subscription{},
+		received: map[uint16]struct{}{}, sent: map[uint64]store.Sent{},
+	}
+}
+
+func (e *entry) subscribe(sub store.Subscription) {
+	if sub.Removed {
+		delete(e.subscriptions, sub.Filter)
+		return
+	}
+	e.subscriptions[sub.Filter] = sub.Subscription
 }
 
 func (s *Store) retain(m *session.Message) {

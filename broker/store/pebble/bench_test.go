@@ -19,11 +19,12 @@ import (
 // nothing takes what is loaded, and counts it.
 type nothing struct{ sessions, waiting, retained int }
 
-func (n *nothing) LoadSession(store.Session) error           { n.sessions++; return nil }
-func (*nothing) LoadReceived(uint64, uint16) error           { return nil }
-func (*nothing) LoadSent(store.Sent) error                   { return nil }
-func (n *nothing) LoadWaiting(uint64, session.Waiting) error { n.waiting++; return nil }
-func (n *nothing) LoadRetained(store.Retained) error         { n.retained++; return nil }
+func (n *nothing) LoadSession(store.Session) error                   { n.sessions++; return nil }
+func (*nothing) LoadReceived(uint64, uint16) error                   { return nil }
+func (*nothing) LoadSent(store.Sent) error                           { return nil }
+func (n *nothing) LoadWaiting(uint64, session.Waiting) error         { n.waiting++; return nil }
+func (*nothing) LoadSubscription(uint64, session.Subscription) error { return nil }
+func (n *nothing) LoadRetained(store.Retained) error                 { n.retained++; return nil }
 
 // writer commits messages of one session, each of which is done when most others
 // wait behind it.
@@ -159,7 +160,9 @@ func fillMany(b *testing.B, st *pebble.Store, sessions, waiting, retained int) {
 	for i := range sessions {
 		batch.Sessions = append(batch.Sessions, store.Session{
 			ID: uint64(i + 1), ClientID: fmt.Sprint("client-", i), Username: "somebody",
-			Subscriptions: []session.Subscription{{Filter: "sensors/#", QoS: packet.QoS1}},
+		})
+		batch.Subscriptions = append(batch.Subscriptions, store.Subscription{
+			Session: uint64(i + 1), Subscription: session.Subscription{Filter: "sensors/#", QoS: packet.QoS1},
 		})
 		if i%each == each-1 {
 			commit()

@@ -148,13 +148,6 @@ func appendSession(dst []byte, s *store.Session) []byte {
 	dst = append(dst, flag(s.Anonymous))
 	dst = binary.BigEndian.AppendUint64(dst, uint64(s.Expiry))
 	dst = appendTime(dst, s.Disconnected)
-	dst = binary.AppendUvarint(dst, uint64(len(s.Subscriptions)))
-	for i := range s.Subscriptions {
-		sub := &s.Subscriptions[i]
-		dst = appendString(dst, sub.Filter)
-		dst = append(dst, byte(sub.Requested), byte(sub.QoS), flag(sub.NoLocal), flag(sub.RetainAsPublished), flag(sub.Suspended))
-		dst = binary.AppendUvarint(dst, uint64(sub.ID))
-	}
 	if s.Will == nil {
 		return append(dst, 0)
 	}
@@ -179,13 +172,6 @@ func (d *decoder) owner(s *store.Session) {
 	s.Anonymous = d.flag()
 	s.Expiry = time.Duration(d.uint64())
 	s.Disconnected = d.time()
-	for n := d.uvarint(); n > 0 && !d.failed; n-- {
-		s.Subscriptions = append(s.Subscriptions, session.Subscription{
-			Filter: d.string(), Requested: d.qos(), QoS: d.qos(),
-			NoLocal: d.flag(), RetainAsPublished: d.flag(), Suspended: d.flag(),
-			ID: uint32(d.uvarint()),
-		})
-	}
 }
 
 // will decodes the message of s.Will, if there is one, which ends a session.
@@ -197,6 +183,30 @@ func (d *decoder) will(s *store.Session) (err error) {
 		s.Will.Message, err = decodeMessage(d.b, 0)
 	}
 	return err
+}
+
+// appendSubscription encodes a subscription without its filter, which is in its
+// key.
+func appendSubscription(dst []byte, sub *session.Subscription) []byte {
+	dst = append(dst, byte(sub.Requested), byte(sub.QoS), flag(sub.NoLocal), flag(sub.RetainAsPublished), flag(sub.Suspended))
+	return binary.AppendUvarint(dst, uint64(sub.ID))
+}
+
+func decodeSubscription(filter string, b []byte) (session.Subscription, error) {
+	d := decoder{b: b}
+	sub := d.subscription(filter)
+	if d.failed || len(d.b) > 0 {
+		return sub, errCorrupt
+	}
+	return sub, nil
+}
+
+func (d *decoder) subscription(filter string) session.Subscription {
+	return session.Subscription{
+		Filter: filter, Requested: d.qos(), QoS: d.qos(),
+		NoLocal: d.flag(), RetainAsPublished: d.flag(), Suspended: d.flag(),
+		ID: uint32(d.uvarint()),
+	}
 }
 
 func flag(set bool) byte {

@@ -20,10 +20,11 @@ type group struct {
 	done []func(error)
 	// applied is closed when the group is; nil while nobody waits for that.
 	applied chan struct{}
+	size    int64 // of all, as the backlog counts it
 }
 
 // lengths of the slices of a batch, in their order.
-type lengths [8]int
+type lengths [9]int
 
 // groupSize is the number of batches, and of changes of a kind, up to which a
 // group's memory is used again.
@@ -39,6 +40,7 @@ func (g *group) add(b *store.Batch, done func(error)) {
 	a := &g.all
 	a.Ended = append(a.Ended, b.Ended...)
 	a.Sessions = append(a.Sessions, b.Sessions...)
+	a.Subscriptions = append(a.Subscriptions, b.Subscriptions...)
 	a.Deliveries = append(a.Deliveries, b.Deliveries...)
 	a.Sent = append(a.Sent, b.Sent...)
 	a.Done = append(a.Done, b.Done...)
@@ -46,7 +48,7 @@ func (g *group) add(b *store.Batch, done func(error)) {
 	a.Received = append(a.Received, b.Received...)
 	a.Released = append(a.Released, b.Released...)
 	g.ends = append(g.ends, lengths{
-		len(a.Ended), len(a.Sessions), len(a.Deliveries), len(a.Sent),
+		len(a.Ended), len(a.Sessions), len(a.Subscriptions), len(a.Deliveries), len(a.Sent),
 		len(a.Done), len(a.Retained), len(a.Received), len(a.Released),
 	})
 }
@@ -57,10 +59,10 @@ func (g *group) each(yield func(*store.Batch) bool) {
 	var i lengths
 	for _, j := range g.ends {
 		if !yield(&store.Batch{
-			Ended: a.Ended[i[0]:j[0]], Sessions: a.Sessions[i[1]:j[1]],
-			Deliveries: a.Deliveries[i[2]:j[2]], Sent: a.Sent[i[3]:j[3]],
-			Done: a.Done[i[4]:j[4]], Retained: a.Retained[i[5]:j[5]],
-			Received: a.Received[i[6]:j[6]], Released: a.Released[i[7]:j[7]],
+			Ended: a.Ended[i[0]:j[0]], Sessions: a.Sessions[i[1]:j[1]], Subscriptions: a.Subscriptions[i[2]:j[2]],
+			Deliveries: a.Deliveries[i[3]:j[3]], Sent: a.Sent[i[4]:j[4]],
+			Done: a.Done[i[5]:j[5]], Retained: a.Retained[i[6]:j[6]],
+			Received: a.Received[i[7]:j[7]], Released: a.Released[i[8]:j[8]],
 		}) {
 			return
 		}
@@ -72,17 +74,18 @@ func (g *group) empty() bool { return len(g.ends)+len(g.done) == 0 }
 
 // reset empties g, and keeps its memory unless that is large.
 func (g *group) reset() {
-	if max(len(g.ends), len(g.all.Deliveries), len(g.all.Done)) > groupSize {
+	if max(len(g.ends), len(g.all.Subscriptions), len(g.all.Deliveries), len(g.all.Done)) > groupSize {
 		*g = group{}
 		return
 	}
 	g.all.Reset()
 	clear(g.done)
-	g.ends, g.done, g.applied = g.ends[:0], g.done[:0], nil
+	g.ends, g.done, g.applied, g.size = g.ends[:0], g.done[:0], nil, 0
 }
 
 // Commit implements store.Store.
 func (s *Store) Commit(b *store.Batch, done func(error)) {
+	size := int64(b.Size())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.unusable(); err != nil {
@@ -92,6 +95,8 @@ func (s *Store) Commit(b *store.Batch, done func(error)) {
 		return
 	}
 	s.next.add(b, done)
+	s.next.size += size
+	s.backlog.Add(size)
 	wake(s.handed)
 }
 
@@ -152,6 +157,7 @@ func (s *Store) putGroup(g *group) bool {
 		s.mu.Unlock()
 		return false
 	}
+	s.backlog.Add(-g.size)
 	s.unreported = append(s.unreported, g.done...)
 	if g.applied != nil {
 		close(g.applied)

@@ -18,8 +18,9 @@ import (
 // disk is the file system under the database. The database ends the process, or
 // goes on half way, where a write fails. A disk answers for it:
 //
-//   - Where it is full a write waits until there is space, and goes on where it
-//     stopped. That holds between serve and stopWaiting.
+//   - Where it is full the reserve is given up, and then a write waits until there
+//     is space, and goes on where it stopped. It waits between serve and
+//     stopWaiting.
 //   - Any other failure is told to fail, and the call never returns: what is in
 //     the files is not known any more, so the database must not write again. Nor
 //     does any later call that would change something. A sync that fails is of
@@ -30,7 +31,9 @@ type disk struct {
 	log   *slog.Logger
 	fail  func(error)
 	retry time.Duration // between attempts to write to a full disk
+	spare *reserve
 
+	scarce  atomic.Bool // nothing is allocated before it is needed
 	patient atomic.Bool // to wait for space
 	halted  atomic.Bool
 	waiting atomic.Int32  // calls that wait for space
@@ -40,8 +43,8 @@ type disk struct {
 	locks []io.Closer // of directories
 }
 
-func newDisk(fs vfs.FS, log *slog.Logger, fail func(error)) *disk {
-	return &disk{FS: fs, log: log, fail: fail, retry: retryFull, closing: make(chan struct{})}
+func newDisk(fs vfs.FS, log *slog.Logger, spare *reserve, fail func(error)) *disk {
+	return &disk{FS: fs, log: log, fail: fail, retry: retryFull, spare: spare, closing: make(chan struct{})}
 }
 
 // serve begins to wait for space.
@@ -79,7 +82,7 @@ func isFull(err error) bool {
 
 // try does what needs space to a file until it succeeds.
 func (d *disk) try(op, name string, what func() error) error {
-	for waits := false; ; waits = true {
+	for waits := false; ; {
 		d.pass()
 		err := what()
 		if waits && !isFull(err) {
@@ -88,10 +91,13 @@ func (d *disk) try(op, name string, what func() error) error {
 		switch {
 		case err == nil:
 			return nil
+		case isFull(err) && d.spare.giveUp(!d.patient.Load()):
+			continue
 		case !isFull(err) || !d.patient.Load():
 			d.broken(op, name, err)
 		}
 		d.wait(err, waits)
+		waits = true
 	}
 }
 
@@ -271,7 +277,9 @@ func (f *file) WriteAt(p []byte, off int64) (n int, err error) {
 // Preallocate may fail: what is written asks for its space itself.
 func (f *file) Preallocate(offset, length int64) error {
 	f.disk.pass()
-	_ = f.File.Preallocate(offset, length)
+	if !f.disk.scarce.Load() {
+		_ = f.File.Preallocate(offset, length)
+	}
 	return nil
 }
 

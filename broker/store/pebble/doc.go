@@ -8,11 +8,12 @@
 //	0x00 "numbers"               NextID has returned nothing from here on
 //	0x00 "version"               format of the store
 //	'b' message                  a message that several deliveries share, or a large one
-//	'c' session                  a session
 //	'd' session 0x01 packet id   a QoS 2 identifier that was not released
 //	'd' session 0x02 seq         the exchange of a delivery of QoS 2
 //	'd' session 0x03 seq         a delivery: the message itself, or its number
+//	'd' session 0x04 filter      a subscription
 //	'e' topic                    a retained message
+//	'f' session                  a session
 //
 // Numbers are big endian, so that keys sort by them: the numbers of messages,
 // sessions and deliveries have 8 bytes, packet identifiers 2.
@@ -24,5 +25,6 @@
 // second ago: what is behind that in a log may be torn, and what is before it
 // must be there; see mark.go.
 //
-// Format 1, of earlier releases, is converted when it is opened; see format1.go.
+// The formats of earlier releases are converted when they are opened; see
+// format1.go and format2.go.
 package pebble

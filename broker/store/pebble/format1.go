@@ -34,8 +34,8 @@ const (
 	partDelivery1 = 2
 )
 
-// conversion is a store of format 1 on its way to today's.
-type conversion struct {
+// conversion1 is a store of format 1 on its way to today's.
+type conversion1 struct {
 	*writer
 	store  *Store
 	lastID uint64 // that was given, to a message or session
@@ -47,13 +47,13 @@ type conversion struct {
 	session  uint64
 }
 
-// convert brings the store from format 1 to today's.
-func (s *Store) convert() error {
+// convert1 brings the store from format 1 to today's.
+func (s *Store) convert1() error {
 	w := s.writer
 	// What was written before it was cut off: a delivery must not be written twice,
 	// since it is removed with a mark for one.
-	must(w.batch.DeleteRange([]byte{prefixMessage}, []byte{prefixRetained + 1}, nil))
-	c := &conversion{writer: w, store: s}
+	must(w.batch.DeleteRange([]byte{prefixMessage}, []byte{prefixSession + 1}, nil))
+	c := &conversion1{writer: w, store: s}
 	for _, part := range []struct {
 		prefix byte
 		each   func(key, value []byte) error
@@ -73,13 +73,13 @@ func (s *Store) convert() error {
 	return errors.Join(w.batch.Close(), s.db.LogData(nil, pebble.Sync))
 }
 
-func (c *conversion) nextID() uint64 {
+func (c *conversion1) nextID() uint64 {
 	c.lastID++
 	return c.lastID
 }
 
 // add makes changes as if the broker had committed them.
-func (c *conversion) add(b *store.Batch) {
+func (c *conversion1) add(b *store.Batch) {
 	c.apply(b)
 	if c.batch.Len() >= writeSize {
 		c.write()
@@ -88,13 +88,13 @@ func (c *conversion) add(b *store.Batch) {
 
 // leaveOut goes on behind a record that cannot be read, and that is removed with
 // all of format 1.
-func (c *conversion) leaveOut(lost string, attributes ...any) error {
+func (c *conversion1) leaveOut(lost string, attributes ...any) error {
 	c.store.leaveOut(lost, attributes...)
 	return nil
 }
 
 // message keeps a message of several deliveries as it is, under its number.
-func (c *conversion) message(key, value []byte) error {
+func (c *conversion1) message(key, value []byte) error {
 	var p packet.Publish
 	if _, err := parseMessage(value, &p); err != nil || len(key) != 9 {
 		return c.leaveOut("a message, for all sessions that it waits for")
@@ -106,7 +106,7 @@ func (c *conversion) message(key, value []byte) error {
 	return nil
 }
 
-func (c *conversion) part(key, value []byte) error {
+func (c *conversion1) part(key, value []byte) error {
 	end := bytes.IndexByte(key, 0)
 	if end < 0 || end+1 >= len(key) {
 		return c.leaveOut("nothing: no session has such a key")
@@ -128,19 +128,23 @@ func (c *conversion) part(key, value []byte) error {
 }
 
 // begin converts the record of a session, which is the first of its keys.
-func (c *conversion) begin(clientID string, part byte, value []byte) {
+func (c *conversion1) begin(clientID string, part byte, value []byte) {
 	c.clientID, c.begun, c.session = clientID, true, 0
-	record, err := decodeSession1(clientID, value)
+	record, subscriptions, err := decodeSession1(clientID, value)
 	if part != partRecord1 || err != nil {
 		c.store.leaveOut("a session, with its subscriptions and messages", "client", clientID)
 		return
 	}
 	c.session = c.nextID()
 	record.ID = c.session
-	c.add(&store.Batch{Sessions: []store.Session{record}})
+	b := &store.Batch{Sessions: []store.Session{record}}
+	for _, sub := range subscriptions {
+		b.Subscriptions = append(b.Subscriptions, store.Subscription{Session: c.session, Subscription: sub})
+	}
+	c.add(b)
 }
 
-func (c *conversion) delivery(seq uint64, value []byte) error {
+func (c *conversion1) delivery(seq uint64, value []byte) error {
 	d, id, err := decodeDelivery1(value)
 	switch {
 	case err == nil && id == 0:
@@ -161,7 +165,7 @@ func (c *conversion) delivery(seq uint64, value []byte) error {
 	return nil
 }
 
-func (c *conversion) retained(key, value []byte) error {
+func (c *conversion1) retained(key, value []byte) error {
 	m, err := decodeMessage(value, 0)
 	if err != nil {
 		return c.leaveOut("a retained message", "topic", string(key[1:]))
@@ -170,14 +174,15 @@ func (c *conversion) retained(key, value []byte) error {
 	return nil
 }
 
-func decodeSession1(clientID string, b []byte) (store.Session, error) {
+func decodeSession1(clientID string, b []byte) (store.Session, []session.Subscription, error) {
 	d := decoder{b: b}
 	s := store.Session{ClientID: clientID}
 	d.owner(&s)
+	subscriptions := d.subscriptions()
 	if d.flag() {
 		s.Will = &store.Will{At: d.time()}
 	}
-	return s, d.will(&s)
+	return s, subscriptions, d.will(&s)
 }
 
 // decodeDelivery1 decodes all but the message where id is not 0.

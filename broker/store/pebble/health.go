@@ -21,35 +21,42 @@ const (
 	lowPart  = 20
 )
 
-var errFull = errors.New("the disk is full; commits wait for space")
+var errFull = errors.New("the disk is full, and commits wait for space")
 
 // space is what the watcher has seen last.
 type space struct {
 	mu   sync.Mutex            // one looks at a time, so that nothing older is stored last
 	low  atomic.Pointer[error] // nil while enough is free
 	used atomic.Int64
+	// free and total bytes of the disk; 0 where they are not known.
+	free, total atomic.Int64
 }
 
 // Health implements store.Store.
 func (s *Store) Health() store.Health {
-	return store.Health{Err: s.trouble(), Damaged: int(s.damaged.Load()), Disk: s.space.used.Load()}
+	h := store.Health{
+		Damaged: int(s.damaged.Load()), Disk: s.space.used.Load(),
+		Free: s.space.free.Load(), Total: s.space.total.Load(),
+	}
+	h.Err, h.Failed = s.trouble()
+	return h
 }
 
-func (s *Store) trouble() error {
+func (s *Store) trouble() (err error, failed bool) {
 	select {
 	case <-s.failed:
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return s.unusable()
+		return s.unusable(), true
 	default:
 	}
 	if s.disk.full() {
-		return errFull
+		return errFull, false
 	}
 	if low := s.space.low.Load(); low != nil {
-		return *low
+		return *low, false
 	}
-	return nil
+	return nil, false
 }
 
 // watch is the watcher's goroutine.
@@ -58,6 +65,7 @@ func (s *Store) watch() {
 	defer tick.Stop()
 	for {
 		s.look()
+		s.relieve()
 		s.mark()
 		select {
 		case <-tick.C:
@@ -73,21 +81,44 @@ func (s *Store) look() {
 	s.space.mu.Lock()
 	defer s.space.mu.Unlock()
 	if u, err := s.disk.GetDiskUsage(s.options.Dir); err == nil {
-		s.space.seen(u.AvailBytes, u.TotalBytes)
+		free, total := int64(min(u.AvailBytes, 1<<60)), int64(min(u.TotalBytes, 1<<60))
+		free, missing := s.disk.spare.refill(free, leastFree(total))
+		s.space.seen(free, missing, total)
+		s.disk.scarce.Store(s.space.low.Load() != nil)
 	}
 	m := s.db.Metrics()
 	used := m.DiskSpaceUsage() - m.WAL.PhysicalSize + max(m.WAL.PhysicalSize, m.WAL.Size) // the log that is written to
 	s.space.used.Store(int64(used))
 }
 
-// seen judges how much is free. What is nearly full stays so until twice as much
-// is free.
-func (s *space) seen(free, total uint64) {
-	least := min(lowBytes, total/lowPart)
+// relieve has what was removed leave the disk while that is nearly full: a table
+// that is full goes there by itself, and little is written that would fill one.
+func (s *Store) relieve() {
+	written := s.written.Load()
+	if s.space.low.Load() == nil || written == s.flushed {
+		return
+	}
+	if _, err := s.db.AsyncFlush(); err != nil {
+		s.options.Logger.Debug("the store cannot be flushed", "error", err)
+		return
+	}
+	s.flushed = written
+}
+
+// leastFree is what has to be free of a disk that is not nearly full, besides the
+// reserve.
+func leastFree(total int64) int64 { return min(lowBytes, total/lowPart) }
+
+// seen judges how much is free, of which the reserve takes what it misses. What is
+// nearly full stays so until twice as much is free.
+func (s *space) seen(free, missing, total int64) {
+	s.free.Store(free)
+	s.total.Store(total)
+	least := leastFree(total)
 	if s.low.Load() != nil {
 		least *= 2
 	}
-	if free >= least {
+	if free-missing >= least {
 		s.low.Store(nil)
 		return
 	}

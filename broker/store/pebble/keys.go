@@ -6,13 +6,14 @@ import "encoding/binary"
 // its number.
 const (
 	prefixMessage  = 'b'
-	prefixSession  = 'c'
 	prefixPart     = 'd'
 	prefixRetained = 'e'
+	prefixSession  = 'f'
 
-	partReceived = 1
-	partSent     = 2
-	partDelivery = 3
+	partReceived     = 1
+	partSent         = 2
+	partDelivery     = 3
+	partSubscription = 4
 )
 
 var (
@@ -47,6 +48,10 @@ func deliveryKey(dst []byte, session, seq uint64) []byte {
 	return binary.BigEndian.AppendUint64(partKey(dst, session, partDelivery), seq)
 }
 
+func subscriptionKey(dst []byte, session uint64, filter string) []byte {
+	return append(partKey(dst, session, partSubscription), filter...)
+}
+
 func retainedKey(dst []byte, topic string) []byte {
 	return append(append(dst, prefixRetained), topic...)
 }
@@ -62,6 +67,8 @@ func parsePart(key []byte) (session uint64, part byte, rest []byte, ok bool) {
 		ok = len(rest) == 2
 	case partSent, partDelivery:
 		ok = len(rest) == 8
+	case partSubscription:
+		ok = len(rest) > 0
 	}
 	return binary.BigEndian.Uint64(key[1:]), part, rest, ok
 }

@@ -135,6 +135,8 @@ func (l *loading) part(key, value []byte) error {
 		return l.to.LoadReceived(id, binary.BigEndian.Uint16(rest))
 	case part == partSent:
 		return l.exchange(key, value, place{id, binary.BigEndian.Uint64(rest)})
+	case part == partSubscription:
+		return l.subscription(key, value, id, string(rest))
 	}
 	return l.delivery(key, value, place{id, binary.BigEndian.Uint64(rest)})
 }
@@ -204,6 +206,14 @@ func (l *loading) delivery(key, value []byte, at place) error {
 		return nil
 	}
 	return l.to.LoadWaiting(at.session, w)
+}
+
+func (l *loading) subscription(key, value []byte, id uint64, filter string) error {
+	sub, err := decodeSubscription(filter, value)
+	if err != nil {
+		return l.skip(key, "a subscription", "client", l.store.clientID(id), "filter", filter)
+	}
+	return l.to.LoadSubscription(id, sub)
 }
 
 func (l *loading) retained(key, value []byte) error {

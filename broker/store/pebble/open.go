@@ -72,10 +72,24 @@ func (s *Store) database() *pebble.Options {
 		L0StopWritesThreshold:      1000,
 		CompactionConcurrencyRange: func() (lower, upper int) { return 1, 2 },
 	}
+	if u, err := s.options.FS.GetDiskUsage(s.options.Dir); err == nil {
+		fit(o, u.TotalBytes)
+	}
 	if s.options.tune != nil {
 		s.options.tune(o)
 	}
 	return o
+}
+
+// fit has the files of the database fit into a small disk: logs, which are as
+// large as the tables in memory, and what a compaction writes before it removes
+// what it has read.
+func fit(o *pebble.Options, disk uint64) {
+	share := int(min(disk/64, 1<<30))
+	o.MemTableSize = uint64(min(max(share, 1<<20), int(o.MemTableSize)))
+	for i := range o.TargetFileSizes {
+		o.TargetFileSizes[i] = int64(min(2<<20<<i, max(share, 2<<20)))
+	}
 }
 
 // prepare checks the format of the store, and reserves numbers.
@@ -90,8 +104,12 @@ func (s *Store) prepare() error {
 			return err
 		}
 	case 1:
-		if err := s.convert(); err != nil {
+		if err := s.convert1(); err != nil {
 			return fmt.Errorf("convert the store from format 1: %w", err)
+		}
+	case 2:
+		if err := s.convert2(); err != nil {
+			return fmt.Errorf("convert the store from format 2: %w", err)
 		}
 	case formatVersion:
 	default:

@@ -2,13 +2,11 @@ package pebble_test
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
-	"time"
 
 	driver "github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -131,6 +129,7 @@ func fill(t testing.TB, fs vfs.FS) {
 	for id := range uint64(2) {
 		b.Sessions = append(b.Sessions, store.Session{ID: id + 1, ClientID: string(rune('a' + id))})
 		b.Received = append(b.Received, store.Identifier{Session: id + 1, ID: 7})
+		b.Subscriptions = append(b.Subscriptions, store.Subscription{Session: id + 1, Subscription: session.Subscription{Filter: "t"}})
 		add(id+1, 1, both)
 	}
 	for id := range uint64(2) {
@@ -150,17 +149,19 @@ func TestADamagedRecordIsLeftOut(t *testing.T) {
 		waiting    int // and sent
 		retained   int
 	}{
-		"a session":                    {"c" + id + "\x01", "?", 1, "a session, with its", 1, 2, 2},
-		"the record of a session":      {"c" + id + "\x01", "", 1, "session=1", 1, 2, 2},
+		"a session":                    {"f" + id + "\x01", "?", 1, "a session, with its", 1, 2, 2},
+		"the record of a session":      {"f" + id + "\x01", "", 1, "session=1", 1, 2, 2},
+		"a subscription":               {"d" + id + "\x01\x04t", "?", 1, "client=a filter=t", 2, 4, 2},
+		"the end of a subscription":    {"d" + id + "\x01\x04t", "\x00\x00\x00\x00\x00\x00?", 1, "client=a filter=t", 2, 4, 2},
 		"a delivery":                   {"d" + id + "\x01\x03" + id + "\x02", "?", 1, "client=a number=2", 2, 3, 2},
 		"the flags of a delivery":      {"d" + id + "\x01\x03" + id + "\x02", "\x1f\x00\x00\x00\x00\x00", 1, "client=a number=2", 2, 3, 2},
 		"a delivery that was sent":     {"d" + id + "\x01\x03" + id + "\x01", "?", 1, "client=a number=1", 2, 3, 2},
 		"an exchange":                  {"d" + id + "\x01\x02" + id + "\x01", "?", 1, "client=a number=1", 2, 4, 2},
 		"a retained message":           {"er/1", "?", 1, "topic=r/1", 2, 4, 1},
-		"the key of a session":         {"c?", "?", 1, "nothing", 2, 4, 2},
+		"the key of a session":         {"f?", "?", 1, "nothing", 2, 4, 2},
 		"the key of a part of session": {"d" + id + "\x02\x01?????", "?", 1, "nothing", 2, 4, 2},
 		"a key of no session":          {"d?", "?", 1, "nothing", 2, 4, 2},
-		"a part that is not known":     {"d" + id + "\x02\x04" + id + "\x01", "?", 1, "nothing", 2, 4, 2},
+		"a part that is not known":     {"d" + id + "\x02\x05" + id + "\x01", "?", 1, "nothing", 2, 4, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fs := vfs.NewMem()
@@ -227,146 +228,6 @@ func TestADamagedBodyIsLeftOut(t *testing.T) {
 			c := storetest.Read(t, s)
 			if len(c.Waiting[1])+len(c.Sent[1]) != 2 || len(c.Deliveries[1]) != 1 || s.Health().Damaged == 0 {
 				t.Errorf("%v, %+v", c, s.Health())
-			}
-		})
-	}
-}
-
-// fill1 writes what a release with format 1 would have left.
-func fill1(t testing.TB, fs vfs.FS, want *storetest.Content) {
-	t.Helper()
-	message := func(m *session.Message) []byte {
-		p := packet.Publish{QoS: m.QoS, Retain: m.Retain, ID: 1, Topic: []byte(m.Topic), Payload: m.Payload}
-		return p.Append(make([]byte, 8), packet.V5)
-	}
-	u64 := func(n uint64) string { return string(binary.BigEndian.AppendUint64(nil, n)) }
-	records := map[string]string{"\x00version": "\x00\x00\x00\x01"}
-	shared := &session.Message{ID: 40, Topic: "t", Payload: []byte("shared"), QoS: packet.QoS2}
-	records["m"+u64(40)] = string(message(shared))
-	next := uint64(40)
-	for _, name := range []string{"", "a", "b"} {
-		at := time.Unix(1700000000, 5)
-		body := "\x01u" + "\x00" + u64(uint64(time.Hour)) + u64(uint64(at.UnixNano())) +
-			"\x01" + "\x03t/#" + "\x02\x01\x01\x00\x00" + "\x09" + "\x00"
-		records["s"+name+"\x00\x00"] = body
-		records["s"+name+"\x00\x01\x00\x07"] = ""
-		records["s"+name+"\x00\x02"+u64(3)] = "\x01\x02\x01" + "\x01\x09" + "\x00" + u64(40)
-		own := &session.Message{Topic: "t", Payload: []byte("own of " + name), QoS: packet.QoS1}
-		records["s"+name+"\x00\x02"+u64(4)] = "\x00\x01\x00" + "\x00" + "\x02gr" + string(message(own))
-
-		next++
-		id := next
-		want.Sessions[id] = store.Session{
-			ID: id, ClientID: name, Username: "u", Expiry: time.Hour, Disconnected: at,
-			Subscriptions: []session.Subscription{{Filter: "t/#", Requested: 2, QoS: 1, NoLocal: true, ID: 9}},
-		}
-		want.Received[id] = []uint16{7}
-		next++
-		own.ID = next
-		want.Deliveries[id] = []*session.Delivery{
-			{Message: shared, QoS: packet.QoS2, Retain: true, IDs: []uint32{9}, Seq: 3},
-			{Message: own, QoS: packet.QoS1, Shared: "gr", Seq: 4},
-		}
-		for _, d := range want.Deliveries[id] {
-			want.Waiting[id] = append(want.Waiting[id], d.Waiting())
-		}
-	}
-	retained := &session.Message{Topic: "r/1", Payload: []byte("kept"), Retain: true}
-	records["tr/1"] = string(message(retained))
-	want.Stubs["r/1"] = store.Retained{Topic: "r/1", Size: retained.Size()}
-	want.Retained["r/1"] = retained
-	raw(t, fs, func(db *driver.DB) (err error) {
-		for key, value := range records {
-			err = errors.Join(err, db.Set([]byte(key), []byte(value), driver.Sync))
-		}
-		return err
-	})
-}
-
-func TestFormat1IsConverted(t *testing.T) {
-	fs := vfs.NewMem()
-	want := storetest.NewContent()
-	fill1(t, fs, want)
-	for range 2 {
-		s := open(t, fs, "store")
-		if c := storetest.Read(t, s); c.String() != want.String() {
-			t.Errorf("got  %s\nwant %s", c, want)
-		}
-		if id := s.NextID(); want.Sessions[id].ID != 0 || id <= 40 {
-			t.Errorf("number %d is given again", id)
-		}
-		if n := s.Health().Damaged; n != 0 {
-			t.Errorf("%d records are left out", n)
-		}
-		closeStore(t, s)
-	}
-	raw(t, fs, func(db *driver.DB) error {
-		for _, prefix := range []string{"m", "s", "t"} {
-			it, err := db.NewIter(&driver.IterOptions{LowerBound: []byte(prefix), UpperBound: []byte{prefix[0] + 1}})
-			if err != nil {
-				return err
-			}
-			if it.First() {
-				t.Errorf("key %q is left", it.Key())
-			}
-			if err := it.Close(); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-func TestAConversionThatIsCutOffBeginsAnew(t *testing.T) {
-	before := vfs.NewCrashableMem()
-	want := storetest.NewContent()
-	fill1(t, before, want)
-	for number := 1; ; number++ {
-		disk := before.CrashClone(vfs.CrashCloneCfg{})
-		faulty := newFaultAt(disk, number, 5)
-		if s, err := openQuietly(faulty); err == nil {
-			_ = s.Close()
-		}
-		for _, percent := range []int{0, 50, 100} {
-			s := open(t, remains(disk, percent, uint64(number)), "store")
-			if c := storetest.Read(t, s); c.String() != want.String() {
-				t.Fatalf("cut off at call %d: got  %s\nwant %s", number, c, want)
-			}
-			closeStore(t, s)
-		}
-		if faulty.met.Load() == nil {
-			break
-		}
-	}
-}
-
-func TestADamagedRecordOfFormat1IsLeftOut(t *testing.T) {
-	u64 := func(n uint64) string { return string(binary.BigEndian.AppendUint64(nil, n)) }
-	for name, tc := range map[string]struct {
-		key, value                  string
-		damaged                     int
-		sessions, waiting, retained int
-	}{
-		"a session":                 {"sa\x00\x00", "?", 1, 2, 4, 1},
-		"a delivery":                {"sa\x00\x02" + u64(4), "?", 1, 3, 5, 1},
-		"a message of all sessions": {"m" + u64(40), "?", 4, 3, 3, 1},
-		"a retained message":        {"tr/1", "?", 1, 3, 6, 0},
-		"a key of no session":       {"s?", "?", 1, 3, 6, 1},
-		"a part that is not known":  {"sb\x00\x05", "?", 1, 3, 6, 1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			fs := vfs.NewMem()
-			fill1(t, fs, storetest.NewContent())
-			raw(t, fs, func(db *driver.DB) error { return db.Set([]byte(tc.key), []byte(tc.value), driver.Sync) })
-			s := open(t, fs, "store")
-			defer closeStore(t, s)
-			c := storetest.Read(t, s)
-			waiting := 0
-			for id := range c.Sessions {
-				waiting += len(c.Waiting[id])
-			}
-			if len(c.Sessions) != tc.sessions || waiting != tc.waiting || len(c.Retained) != tc.retained || s.Health().Damaged != tc.damaged {
-				t.Errorf("%+v: %v", s.Health(), c)
 			}
 		})
 	}

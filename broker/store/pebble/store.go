@@ -16,7 +16,7 @@ import (
 )
 
 // formatVersion of what is on disk.
-const formatVersion = 2
+const formatVersion = 3
 
 // Options of a Store.
 type Options struct {
@@ -46,7 +46,9 @@ type Store struct {
 	written  atomic.Uint64 // last, once it is applied
 	durable  atomic.Uint64 // what written was before the last sync
 	marked   uint64        // durable when it was written down; see mark
+	flushed  uint64        // of the watcher: written when it was flushed; see relieve
 	damaged  atomic.Int64
+	backlog  atomic.Int64 // the sizes of next and applying
 	space    space
 
 	running sync.WaitGroup // the store's goroutines
@@ -68,7 +70,7 @@ type Store struct {
 }
 
 // Open opens the store in a directory, which no other process has open. It does
-// not wait for space on a full disk.
+// not wait for space on a full disk, but gives up the reserve.
 func Open(o Options) (*Store, error) {
 	if o.FS == nil {
 		o.FS = vfs.Default
@@ -79,12 +81,17 @@ func Open(o Options) (*Store, error) {
 		closing: make(chan struct{}), failed: make(chan struct{}),
 		next: &group{}, spare: &group{},
 	}
-	s.disk = newDisk(o.FS, o.Logger, s.fail)
-	if err := s.do(s.open); err != nil {
+	err := o.FS.MkdirAll(o.Dir, 0o755)
+	s.disk = newDisk(o.FS, o.Logger, newReserve(o.FS, o.Dir, o.Logger), s.fail)
+	if err == nil {
+		err = s.do(s.open)
+	}
+	if err != nil {
 		s.disk.halt()
 		s.disk.unlock()
 		return nil, fmt.Errorf("open store in %s: %w", o.Dir, err)
 	}
+	s.look()
 	s.disk.serve()
 	s.run(s.commitAll)
 	s.run(s.reportAll)
@@ -123,6 +130,9 @@ func (s *Store) guard() {
 	}
 }
 
+// Backlog implements store.Store.
+func (s *Store) Backlog() int64 { return s.backlog.Load() }
+
 // NextID implements store.Store.
 func (s *Store) NextID() uint64 { return s.lastID.Add(1) }
 
@@ -146,6 +156,7 @@ func (s *Store) fail(err error) {
 	again := s.cause != nil
 	if !again {
 		s.cause = err
+		s.backlog.Store(0) // nothing waits any more
 		s.disk.halt()
 		close(s.failed)
 	}

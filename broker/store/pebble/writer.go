@@ -86,6 +86,9 @@ func (w *writer) apply(b *store.Batch) {
 	for i := range b.Sessions {
 		w.putSession(&b.Sessions[i])
 	}
+	for i := range b.Subscriptions {
+		w.subscribe(&b.Subscriptions[i])
+	}
 	w.addDeliveries(b.Deliveries)
 	for i := range b.Sent {
 		w.send(&b.Sent[i])
@@ -118,6 +121,19 @@ func (w *writer) knows(session uint64) bool {
 func (w *writer) putSession(s *store.Session) {
 	w.known[s.ID] = struct{}{}
 	w.key, w.value = sessionKey(w.key[:0], s.ID), appendSession(w.value[:0], s)
+	must(w.batch.Set(w.key, w.value, nil))
+}
+
+func (w *writer) subscribe(sub *store.Subscription) {
+	if !w.knows(sub.Session) {
+		return
+	}
+	w.key = subscriptionKey(w.key[:0], sub.Session, sub.Filter)
+	if sub.Removed {
+		must(w.batch.Delete(w.key, nil))
+		return
+	}
+	w.value = appendSubscription(w.value[:0], &sub.Subscription)
 	must(w.batch.Set(w.key, w.value, nil))
 }
 
@@ -269,7 +285,7 @@ func (w *writer) end(session uint64) {
 // forget takes a record of a session that ends out of what is in memory.
 func (w *writer) forget(session uint64, key, value []byte) {
 	_, part, rest, ok := parsePart(key)
-	if !ok || part == partReceived {
+	if !ok || part != partSent && part != partDelivery {
 		return
 	}
 	seq := binary.BigEndian.Uint64(rest)

@@ -22,7 +22,9 @@ type Content struct {
 	Received map[uint64][]uint16
 	Sent     map[uint64][]store.Sent
 	Waiting  map[uint64][]session.Waiting
-	Stubs    map[string]store.Retained // of retained messages
+	// Subscriptions by the number of their session.
+	Subscriptions map[uint64][]session.Subscription
+	Stubs         map[string]store.Retained // of retained messages
 	// Deliveries and Retained are read after Load.
 	Deliveries map[uint64][]*session.Delivery
 	Retained   map[string]*session.Message
@@ -36,8 +38,9 @@ func NewContent() *Content {
 	return &Content{
 		Sessions: map[uint64]store.Session{},
 		Received: map[uint64][]uint16{}, Sent: map[uint64][]store.Sent{}, Waiting: map[uint64][]session.Waiting{},
-		Stubs:      map[string]store.Retained{},
-		Deliveries: map[uint64][]*session.Delivery{}, Retained: map[string]*session.Message{},
+		Subscriptions: map[uint64][]session.Subscription{},
+		Stubs:         map[string]store.Retained{},
+		Deliveries:    map[uint64][]*session.Delivery{}, Retained: map[string]*session.Message{},
 	}
 }
 
@@ -82,6 +85,7 @@ const (
 	toldReceived
 	toldSent
 	toldWaiting
+	toldSubscription
 	toldRetained
 )
 
@@ -92,7 +96,7 @@ func (c *Content) come(stage int, id uint64) error {
 			return fmt.Errorf("there is no session %d", id)
 		}
 		if id != c.current {
-			if len(c.Received[id])+len(c.Sent[id])+len(c.Waiting[id]) > 0 {
+			if len(c.Received[id])+len(c.Sent[id])+len(c.Waiting[id])+len(c.Subscriptions[id]) > 0 {
 				return fmt.Errorf("session %d comes again", id)
 			}
 			c.current, c.stage = id, min(c.stage, toldPart)
@@ -141,6 +145,16 @@ func (c *Content) LoadWaiting(id uint64, w session.Waiting) error {
 	return err
 }
 
+// LoadSubscription implements store.Loader.
+func (c *Content) LoadSubscription(id uint64, sub session.Subscription) error {
+	err := c.come(toldSubscription, id)
+	if slices.ContainsFunc(c.Subscriptions[id], func(s session.Subscription) bool { return s.Filter == sub.Filter }) {
+		return fmt.Errorf("subscription to %q of session %d is loaded twice", sub.Filter, id)
+	}
+	c.Subscriptions[id] = append(c.Subscriptions[id], sub)
+	return err
+}
+
 // LoadRetained implements store.Loader.
 func (c *Content) LoadRetained(r store.Retained) error {
 	if _, twice := c.Stubs[r.Topic]; twice {
@@ -156,9 +170,10 @@ func (c *Content) String() string {
 	var s strings.Builder
 	for _, id := range slices.Sorted(maps.Keys(c.Sessions)) {
 		r := c.Sessions[id]
-		slices.SortFunc(r.Subscriptions, func(a, b session.Subscription) int { return cmp.Compare(a.Filter, b.Filter) })
-		fmt.Fprintf(&s, "session %d %q %q %t %v %d %+v %s\n", id, r.ClientID, r.Username, r.Anonymous, r.Expiry,
-			at(r.Disconnected), r.Subscriptions, will(r.Will))
+		fmt.Fprintf(&s, "session %d %q %q %t %v %d %s\n", id, r.ClientID, r.Username, r.Anonymous, r.Expiry,
+			at(r.Disconnected), will(r.Will))
+		slices.SortFunc(c.Subscriptions[id], func(a, b session.Subscription) int { return cmp.Compare(a.Filter, b.Filter) })
+		fmt.Fprintf(&s, " subscriptions %+v\n", c.Subscriptions[id])
 		fmt.Fprintf(&s, " received %v\n", slices.Sorted(slices.Values(c.Received[id])))
 		fmt.Fprintf(&s, " sent %+v\n waiting %+v\n", c.Sent[id], c.Waiting[id])
 		for _, d := range c.Deliveries[id] {

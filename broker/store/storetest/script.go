@@ -101,7 +101,9 @@ func (a *author) batch() *store.Batch {
 		a.end(b)
 	}
 	for range 1 + a.IntN(4) {
-		switch a.IntN(8) {
+		switch a.IntN(9) {
+		case 8:
+			b.Subscriptions = append(b.Subscriptions, a.subscription())
 		case 0, 1, 2:
 			a.publish(b)
 		case 3:
@@ -135,7 +137,6 @@ func (a *author) begin(b *store.Batch) {
 	a.order = append(a.order, id)
 	b.Sessions = append(b.Sessions, store.Session{
 		ID: id, ClientID: fmt.Sprint("c", id), Username: "u", Expiry: time.Hour,
-		Subscriptions: []session.Subscription{{Filter: "t/#", QoS: packet.QoS2}},
 	})
 }
 
@@ -166,6 +167,13 @@ func (a *author) message(topic string) *session.Message {
 	size := []int{1, 50, 500, 3000}[a.IntN(4)]
 	return &session.Message{
 		Topic: topic, QoS: packet.QoS2, Payload: []byte(strings.Repeat(string(rune('a'+a.IntN(26))), size)),
+	}
+}
+
+func (a *author) subscription() store.Subscription {
+	return store.Subscription{
+		Session: a.session(), Removed: a.IntN(3) == 0,
+		Subscription: session.Subscription{Filter: fmt.Sprint("t/", a.IntN(4)), QoS: packet.QoS(a.IntN(3)), ID: a.Uint32N(1 << 28)},
 	}
 }
 

@@ -39,10 +39,6 @@ func sessionRoundTrip(t *testing.T, p *place) {
 	b := &store.Batch{Sessions: []store.Session{
 		{
 			ID: 7, ClientID: "c", Username: "u", Expiry: 90 * time.Minute, Disconnected: zero,
-			Subscriptions: []session.Subscription{
-				{Filter: "a/#", Requested: 2, QoS: 1, NoLocal: true, RetainAsPublished: true, ID: 268435455},
-				{Filter: "$share/g/+/b", QoS: 1, Suspended: true},
-			},
 			Will: &store.Will{Message: will, At: zero.Add(time.Minute), Delay: time.Minute},
 		},
 		{ID: 1 << 63, Anonymous: true, Expiry: time.Second},

@@ -20,7 +20,7 @@ type Open func(t testing.TB) store.Store
 // Run runs the suite. fresh returns an Open over a place of its own.
 func Run(t *testing.T, fresh func(t testing.TB) Open) {
 	tests := map[string]func(*testing.T, *place){}
-	for _, part := range []map[string]func(*testing.T, *place){commits, sessions, deliveries, exchanges, retained} {
+	for _, part := range []map[string]func(*testing.T, *place){commits, sessions, subscriptions, deliveries, exchanges, retained} {
 		maps.Copy(tests, part)
 	}
 	for _, name := range slices.Sorted(maps.Keys(tests)) {

@@ -364,6 +364,7 @@ type IssuerRef struct {
 
 // ClientAuth says what is asked of clients.
 //
+// +kubebuilder:validation:XValidation:rule="!has(self.identity) || self.identity != 'Certificate' || self.mode == 'Required'",message="identity Certificate leaves clients without a certificate no way in: set mode to Required"
 // +kubebuilder:validation:XValidation:rule="self.mode == 'None' || has(self.caSecretName)",message="modes Optional and Required check certificates: set caSecretName to the Secret that holds the CA in its key ca.crt"
 type ClientAuth struct {
 	// None: no certificate is asked for. Optional: a certificate that is presented
@@ -377,6 +378,18 @@ type ClientAuth struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	CASecretName string `json:"caSecretName,omitempty"`
+
+	// What tells who a client with a certificate is. CertificateOrUsername: the user
+	// with the certificate's common name or, where the client sends another
+	// username, the user of that name, by its password. Certificate: nothing but the
+	// common name; the username and the password in CONNECT are not looked at, which
+	// is for clients that put something else there, as SDKs of clouds do. It takes
+	// mode Required. Either way a certificate whose common name is no user's admits
+	// nobody, also where anonymous clients are admitted.
+	// Default: CertificateOrUsername. Example: Certificate.
+	// +optional
+	// +kubebuilder:validation:Enum=CertificateOrUsername;Certificate
+	Identity ClientIdentity `json:"identity,omitempty"`
 }
 
 // ClientAuthMode says whether clients present a certificate.
@@ -387,6 +400,15 @@ const (
 	ClientAuthNone     ClientAuthMode = "None"
 	ClientAuthOptional ClientAuthMode = "Optional"
 	ClientAuthRequired ClientAuthMode = "Required"
+)
+
+// ClientIdentity says what tells who a client with a certificate is.
+type ClientIdentity string
+
+// What tells who a client is.
+const (
+	IdentityCertificateOrUsername ClientIdentity = "CertificateOrUsername"
+	IdentityCertificate           ClientIdentity = "Certificate"
 )
 
 // Authentication says who may connect.

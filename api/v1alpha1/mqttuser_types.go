@@ -18,8 +18,7 @@ import (
 // +kubebuilder:printcolumn:name="Secret",type=string,priority=1,JSONPath=`.status.secretName`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="has(self.spec.username) || self.metadata.name.size() <= 128",message="metadata.name is longer than a username may be (128): set spec.username"
-// +kubebuilder:validation:XValidation:rule="!has(self.spec.authentication.certificate) || (has(self.spec.username) ? self.spec.username.size() : self.metadata.name.size()) <= 64",message="the username becomes the common name of the certificate, which has at most 64 characters: set a shorter spec.username"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.authentication.certificate) || (has(self.spec.username) ? bytes(self.spec.username).size() : self.metadata.name.size()) <= 64",message="the username becomes the common name of the certificate, which has at most 64 bytes: set a shorter spec.username, or bring a certificate by authentication.x509"
 type MQTTUser struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -43,10 +42,15 @@ type MQTTUserSpec struct {
 	BrokerRef BrokerRef `json:"brokerRef"`
 
 	// The username in CONNECT, unique on the Broker: where many MQTTUsers ask for
-	// the same, the oldest holds it. Cannot be changed. Default: metadata.name.
-	// Example: dev-1.
+	// the same, the oldest holds it. Any that clients come with: 1 to 256 bytes of
+	// UTF-8 without control characters. Where it holds '/', '+' or '#', rules with %u
+	// never match. Cannot be changed. Default: metadata.name.
+	// Examples: dev-1, "48:e1:e9:12:34:56", "hub/dev-1/?api-version=1".
 	// +optional
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$`
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f-\x9f]+$`
+	// +kubebuilder:validation:XValidation:rule="bytes(self).size() <= 256",message="a username has at most 256 bytes of UTF-8"
 	Username string `json:"username,omitempty"`
 
 	// How the user proves who it is.
@@ -157,7 +161,8 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.rotateEvery) || !has(self.overlap) || duration(self.overlap) <= duration(self.rotateEvery)",message="two passwords are valid at a time: set overlap to rotateEvery or less"
 type GeneratedPassword struct {
 	// Name of the Secret to write, in the MQTTUser's namespace: username, password,
-	// host, port, uri, and ca.crt where the listener has TLS and a CA of its own.
+	// host, port, uri, and ca.crt where the listener has TLS and a CA of its own. In
+	// uri the username stands percent-encoded.
 	// While the password before stays valid, it is in previousPassword. A Secret
 	// that does not belong to the MQTTUser is left as it is. Example: dev-1-mqtt.
 	// +kubebuilder:validation:MaxLength=253

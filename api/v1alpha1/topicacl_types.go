@@ -38,6 +38,15 @@ type TopicACLSpec struct {
 	// +kubebuilder:validation:MaxItems=64
 	Subjects []Subject `json:"subjects"`
 
+	// Which of the subjects' clients the rules are for. Any: all of them; a rule with a
+	// placeholder matches nothing where the identity holds '/', '+' or '#'. Plain: none
+	// of the rules, with a placeholder or without, are for clients whose username or
+	// client identifier holds one of these, as for the pattern lines of Mosquitto.
+	// Default: Any. Example: Plain.
+	// +optional
+	// +kubebuilder:validation:Enum=Any;Plain
+	Identities Identities `json:"identities,omitempty"`
+
 	// What the subjects may do, and what they may not.
 	// Example: [{effect: Allow, actions: [Publish], topics: ["telemetry/%u/#"]}].
 	// +listType=atomic
@@ -50,9 +59,11 @@ type TopicACLSpec struct {
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.user), has(self.selector), has(self.anonymous), has(self.authenticated)].exists_one(x, x)",message="set exactly one of user, selector, anonymous and authenticated in each subject"
 type Subject struct {
-	// The user of this username. Example: dev-1.
+	// The user of this username, at most 256 bytes of UTF-8. Example: dev-1.
 	// +optional
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$`
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f-\x9f]+$`
 	User string `json:"user,omitempty"`
 
 	// MQTTUsers of the same Broker, in this TopicACL's namespace, by their labels.
@@ -70,6 +81,15 @@ type Subject struct {
 	// +kubebuilder:validation:Enum=true
 	Authenticated bool `json:"authenticated,omitempty"`
 }
+
+// Identities says which clients rules are for, by their names.
+type Identities string
+
+// Identities that rules are for.
+const (
+	IdentitiesAny   Identities = "Any"
+	IdentitiesPlain Identities = "Plain"
+)
 
 // Effect of a rule.
 //

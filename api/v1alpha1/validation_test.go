@@ -1,6 +1,7 @@
 package v1alpha1_test
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -45,6 +46,7 @@ func TestBrokersThatAreRefused(t *testing.T) {
 		"many-replicas":          {`{replicas: 2}`, "set replicas to 1"},
 		"negative-replicas":      {`{replicas: -1}`, "greater than or equal to 0"},
 		"two-certificates":       {`{tls: {secretName: a, certificate: {issuerRef: {name: ca}}}}`, "exactly one of certificate"},
+		"certificate-alone":      {`{tls: {secretName: a, clientAuth: {mode: Optional, caSecretName: b, identity: Certificate}}}`, "set mode to Required"},
 		"no-certificate":         {`{tls: {minVersion: "1.3"}}`, "exactly one of certificate"},
 		"tls-without-a-source":   {`{listeners: [{name: mqtts, port: 8883, tls: {}}]}`, "set spec.tls"},
 		"same-name":              {`{listeners: [{name: a, port: 1}, {name: a, port: 2}]}`, "Duplicate value"},
@@ -82,7 +84,9 @@ func TestUsersThatAreRefused(t *testing.T) {
 	for name, tt := range map[string]struct{ spec, message string }{
 		"no-authentication":  {`{brokerRef: {name: edge}, authentication: {}}`, "exactly one of password"},
 		"two-ways":           {`{brokerRef: {name: edge}, authentication: {password: {secretRef: {name: s}}, x509: {commonName: c}}}`, "exactly one of password"},
-		"bad-username":       {`{brokerRef: {name: edge}, username: "a/b", ` + password + `}`, "spec.username"},
+		"control-username":   {`{brokerRef: {name: edge}, username: "a\u0007b", ` + password + `}`, "spec.username"},
+		"long-username":      {`{brokerRef: {name: edge}, username: ` + strings.Repeat("a", 257) + `, ` + password + `}`, "spec.username"},
+		"long-in-bytes":      {`{brokerRef: {name: edge}, username: ` + strings.Repeat("ä", 129) + `, ` + password + `}`, "at most 256 bytes"},
 		"star-in-the-middle": {`{brokerRef: {name: edge}, clientIds: ["a*b"], ` + password + `}`, "spec.clientIds"},
 		"no-broker":          {`{brokerRef: {name: ""}, ` + password + `}`, "spec.brokerRef.name"},
 		"no-packets":         {`{brokerRef: {name: edge}, limits: {maxPacketSize: 1}, ` + password + `}`, "128 bytes or more"},
@@ -92,14 +96,33 @@ func TestUsersThatAreRefused(t *testing.T) {
 		"no-secret-name":     {`{brokerRef: {name: edge}, authentication: {generate: {secretName: "A/b"}}}`, "generate.secretName"},
 		"short-certificate":  {`{brokerRef: {name: edge}, authentication: {certificate: {issuerRef: {name: ca}, secretName: s, duration: 1m}}}`, "1h or more"},
 		"long-common-name": {`{brokerRef: {name: edge}, username: ` + strings.Repeat("a", 65) + `, authentication: {certificate: {issuerRef: {name: ca}, secretName: s}}}`,
-			"at most 64 characters"},
+			"at most 64 bytes"},
+		"common-name-bytes": {`{brokerRef: {name: edge}, username: ` + strings.Repeat("ä", 33) + `, authentication: {certificate: {issuerRef: {name: ca}, secretName: s}}}`,
+			"at most 64 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			refused(t, env.Client.Create(t.Context(), parse(t, &v1alpha1.MQTTUser{}, name, tt.spec)), tt.message)
 		})
 	}
-	long := strings.Repeat("a", 129)
-	refused(t, env.Client.Create(t.Context(), parse(t, &v1alpha1.MQTTUser{}, long, `{brokerRef: {name: edge}, `+password+`}`)), "set spec.username")
+}
+
+// TestUsernamesThatFirmwareDictates are taken, by users and by the rules for them.
+func TestUsernamesThatFirmwareDictates(t *testing.T) {
+	ns := env.Namespace(t, nil)
+	for i, name := range []string{
+		"48:e1:e9:12:34:56", "vhost:user", "hub/dev/?api-version=1", "with spaces", " ", "größe", "日本", "a+b", "#", "$SYS",
+		strings.Repeat("x", 200), strings.Repeat("ä", 128),
+	} {
+		u := testenv.User(ns, fmt.Sprint("firmware-", i), "edge", func(u *v1alpha1.MQTTUser) { u.Spec.Username = name })
+		a := parse(t, &v1alpha1.TopicACL{}, fmt.Sprint("firmware-", i), `{brokerRef: {name: edge}, subjects: [{user: x}], `+
+			`rules: [{effect: Allow, actions: [All], topics: ["t/%u"]}]}`)
+		a.Namespace, a.Spec.Subjects[0].User = ns, name
+		for _, obj := range []client.Object{u, a} {
+			if err := env.Client.Create(t.Context(), obj); err != nil {
+				t.Errorf("%q: %v", name, err)
+			}
+		}
+	}
 }
 
 func TestACLsThatAreRefused(t *testing.T) {

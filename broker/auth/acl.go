@@ -13,10 +13,9 @@ import (
 // not allocate.
 type ACL struct {
 	snapshot     *Snapshot
-	known        bool // false: the principal is not admitted, and may do nothing
-	audiences    []audience
+	known        bool   // false: the principal is not admitted, and may do nothing
 	user, client string // what %u and %c stand for
-	denies       scope
+	standing
 }
 
 // ACL returns the rules as they apply to the principal. A principal that is not
@@ -26,19 +25,16 @@ func (s *Snapshot) ACL(p Principal) *ACL {
 	a := &ACL{snapshot: s, user: noLevel, client: levelOf(p.ClientID)}
 	if p.Anonymous {
 		a.known = s.anonymous
-		a.audiences = anonymousAudiences
-		a.denies = s.denies[audienceAnonymous]
+		a.standing = *s.anonymousOnes.of(p)
 		return a
 	}
 	if u, ok := s.users[p.Username]; ok {
 		a.known = true
 		a.user = levelOf(p.Username)
-		a.audiences, a.denies = u.audiences, u.denies
+		a.standing = *u.of(p)
 	}
 	return a
 }
-
-var anonymousAudiences = []audience{audienceAnonymous}
 
 // PublishDecision is what a principal may publish to one topic.
 type PublishDecision struct {

@@ -1,20 +1,16 @@
 package auth
 
 import (
-	"cmp"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"hash/maphash"
 	"net/netip"
-	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/godwit-mqtt/godwit/broker/auth/password"
-	"github.com/godwit-mqtt/godwit/broker/config"
 )
 
 // Credentials are what a client presents when it connects.
@@ -26,10 +22,15 @@ type Credentials struct {
 	HasUsername bool
 	Password    []byte
 	HasPassword bool
-	// CommonName of the client certificate that the listener verified, empty if
-	// none, and the name of the CA that it was verified by: config.TLS.ClientCA.
+	// HasCertificate says that the client showed a certificate which the listener
+	// verified, CommonName is that of its subject, and may be empty, and ClientCA the
+	// name of the CA that it was verified by: config.TLS.ClientCA.
+	HasCertificate       bool
 	CommonName, ClientCA string
-	RemoteAddr           netip.Addr
+	// CertificateOnly says that the listener goes by the certificate alone: no
+	// username or password is looked at.
+	CertificateOnly bool
+	RemoteAddr      netip.Addr
 }
 
 // Options of an Authenticator. The zero value is fit for use.
@@ -49,7 +50,6 @@ const refuted = 1 << 15
 // concurrently.
 type Authenticator struct {
 	key      []byte // of this process, for memory keys
-	seed     maphash.Seed
 	verified *memory
 	refuted  *memory
 	throttle *throttle
@@ -74,7 +74,7 @@ func NewAuthenticator(o Options) *Authenticator {
 		o.Now = time.Now
 	}
 	a := &Authenticator{
-		key: make([]byte, 32), seed: maphash.MakeSeed(),
+		key:      make([]byte, 32),
 		verified: newMemory(o.Remember), refuted: newMemory(refuted), throttle: newThrottle(o.Now),
 	}
 	rand.Read(a.key) // never fails: it ends the process instead
@@ -95,8 +95,10 @@ func (a *Authenticator) Stats() Stats {
 //
 // A client certificate whose common name a user has is that user's login, where the
 // listener's CA is the one that counts for the user, unless the client presents
-// another username. Whoever presents neither certificate nor
-// username nor password is anonymous.
+// another username, which counts for nothing where CertificateOnly is set. Over any
+// certificate a username and its password are the login of their user. Whoever
+// presents neither certificate nor username nor password is anonymous; a certificate
+// that is nobody's makes nobody anonymous.
 //
 // Verifying a password takes tens of milliseconds and some MiB of memory, so
 // that Authenticate belongs on a bounded pool; ask Cached first.
@@ -108,7 +110,7 @@ func (a *Authenticator) Authenticate(s *Snapshot, c Credentials) (Principal, err
 	if err != nil {
 		return Principal{}, a.refused(err)
 	}
-	u, exists := a.candidate(s, c.Username)
+	u, exists := s.candidate(a.key, c.Username)
 	i, ok := u.verify(c.Password)
 	ok = ok && exists
 	a.throttle.end(attempt, !ok)
@@ -130,7 +132,7 @@ func (a *Authenticator) Cached(s *Snapshot, c Credentials) (p Principal, decided
 	if p, decided, err = s.admitWithoutPassword(c); decided {
 		return p, true, err
 	}
-	u, exists := a.candidate(s, c.Username)
+	u, exists := s.candidate(a.key, c.Username)
 	if i, ok := a.recall(u, c.Password); ok && exists {
 		a.remembered.Add(1)
 		p, err = u.admit(c.ClientID, u.proofs[i])
@@ -157,19 +159,32 @@ func (a *Authenticator) refused(err error) error {
 // admitWithoutPassword decides on logins that come without a password, or do not
 // need it; done is false for the others.
 func (s *Snapshot) admitWithoutPassword(c Credentials) (p Principal, done bool, err error) {
-	if u, ok := s.certified[subject{c.ClientCA, c.CommonName}]; ok && (!c.HasUsername || c.Username == u.Username) {
+	if u := s.certifiedUser(c); u != nil {
 		p, err = u.admit(c.ClientID, proofOfSubject(u.subject()))
 		return p, true, err
 	}
 	switch {
+	case c.CertificateOnly:
+		return Principal{}, true, ErrCertificate
 	case c.HasUsername && c.HasPassword && len(c.Password) <= password.MaxLength:
 		return Principal{}, false, nil
 	case c.HasUsername || c.HasPassword:
 		return Principal{}, true, ErrBadCredentials
+	case c.HasCertificate:
+		return Principal{}, true, ErrCertificate
 	case !s.anonymous:
 		return Principal{}, true, ErrAnonymous
 	}
 	return Principal{Anonymous: true, ClientID: c.ClientID}, true, nil
+}
+
+// certifiedUser returns the user that the client is by its certificate, nil for none.
+func (s *Snapshot) certifiedUser(c Credentials) *user {
+	u := s.certified[subject{c.ClientCA, c.CommonName}]
+	if u == nil || !c.HasCertificate || c.HasUsername && c.Username != u.Username && !c.CertificateOnly {
+		return nil
+	}
+	return u
 }
 
 // admit is the last step of a login: the credential is right.
@@ -178,35 +193,6 @@ func (u *user) admit(clientID string, by proof) (Principal, error) {
 		return Principal{}, ErrClientID
 	}
 	return Principal{Username: u.Username, ClientID: clientID, proof: by}, nil
-}
-
-// candidate returns the user whose hashes the password is tried on. For a
-// username that does not exist or has no password that is a decoy, the same one
-// for the same name for as long as it is there, on whom the same work is done in
-// vain: with hashes of several kinds, and several of them a user, a refusal then
-// takes as long as one of another user does. As with other users, what is known to
-// be wrong stays so until a hash changes.
-func (a *Authenticator) candidate(s *Snapshot, username string) (u *user, exists bool) {
-	n := maphash.String(a.seed, username)
-	if u, ok := s.users[username]; ok && len(u.proofs) > 0 {
-		return u, true
-	}
-	if len(s.passwordUsers) == 0 {
-		return decoy, false
-	}
-	i, _ := slices.BinarySearchFunc(s.passwordUsers, n, func(u *user, n uint64) int { return cmp.Compare(u.place, n) })
-	return s.passwordUsers[i%len(s.passwordUsers)], false
-}
-
-// decoy stands in where no user has a password.
-var decoy = newDecoy()
-
-func newDecoy() *user {
-	const hash = "$argon2id$v=19$m=7168,t=5,p=1$c29tZXNhbHRzb21lc2FsdA$Ab6+sBE+Tsn+6D2ktLNSwf7zGnZPIzn8umPKJj3WcwM"
-	return &user{
-		User:   &config.User{PasswordHashes: []string{hash}},
-		proofs: []proof{proofOfHash(hash)},
-	}
 }
 
 // recall finds which of the user's hashes is known to verify with the password.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -46,7 +47,9 @@ func usersConfig(anonymous bool) config.Config {
 }
 
 func TestAuthenticate(t *testing.T) {
-	withCert := func(c Credentials, cn string) Credentials { c.CommonName = cn; return c }
+	withCert := func(c Credentials, cn string) Credentials { c.HasCertificate, c.CommonName = true, cn; return c }
+	only := func(c Credentials) Credentials { c.CertificateOnly = true; return c }
+	sdk := Credentials{ClientID: "dev-1", Username: "?SDK=Python&Version=1.4.8", HasUsername: true}
 	withID := func(c Credentials, id string) Credentials { c.ClientID = id; return c }
 	nothing := Credentials{ClientID: "dev-1"}
 	for _, tc := range []struct {
@@ -78,7 +81,17 @@ func TestAuthenticate(t *testing.T) {
 		{"certificate in place of the password", false, withCert(login("either", "wrong"), "device two"), "either", nil},
 		{"certificate and another's username", false, withCert(Credentials{Username: "plain", HasUsername: true}, "device one"), "", ErrBadCredentials},
 		{"certificate and another's password", false, withCert(login("plain", quickPassword), "device one"), "plain", nil},
-		{"certificate of nobody", false, withCert(nothing, "stranger"), "", ErrAnonymous},
+		{"certificate and a username that is nobody's", false, withCert(sdk, "device one"), "", ErrBadCredentials},
+		{"certificate alone and a username that is nobody's", false, only(withCert(sdk, "device one")), "cert", nil},
+		{"certificate alone and another's password", false, only(withCert(login("plain", quickPassword), "device one")), "cert", nil},
+		{"certificate of nobody alone and a password", true, only(withCert(login("plain", quickPassword), "stranger")), "", ErrCertificate},
+		{"certificate of nobody alone", true, only(withCert(nothing, "stranger")), "", ErrCertificate},
+		{"no certificate where it counts alone", true, only(login("plain", quickPassword)), "", ErrCertificate},
+		{"certificate of nobody", false, withCert(nothing, "stranger"), "", ErrCertificate},
+		{"certificate of nobody is not anonymous", true, withCert(nothing, "stranger"), "", ErrCertificate},
+		{"certificate without a common name is not anonymous", true, withCert(nothing, ""), "", ErrCertificate},
+		{"certificate of nobody and a username alone", true, withCert(sdk, "stranger"), "", ErrBadCredentials},
+		{"certificate of nobody and a wrong password", true, withCert(login("plain", "wrong"), "stranger"), "", ErrBadCredentials},
 		{"certificate of nobody and a password", false, withCert(login("plain", quickPassword), "stranger"), "plain", nil},
 		{"nothing", false, nothing, "", ErrAnonymous},
 		{"anonymous", true, nothing, "", nil},
@@ -169,8 +182,8 @@ func TestUnknownUsersCostWhatOthersDo(t *testing.T) {
 	decoys := map[*user]bool{}
 	for i := range 100 {
 		name := fmt.Sprint("nobody", i)
-		u, exists := a.candidate(s, name)
-		again, _ := a.candidate(s, name)
+		u, exists := s.candidate(a.key, name)
+		again, _ := s.candidate(a.key, name)
 		if exists || u != again || len(u.PasswordHashes) == 0 {
 			t.Fatalf("%s is tried on %+v, then on %+v", name, u, again)
 		}
@@ -179,11 +192,52 @@ func TestUnknownUsersCostWhatOthersDo(t *testing.T) {
 	if len(decoys) != len(s.passwordUsers) {
 		t.Errorf("%d of %d users serve as decoys", len(decoys), len(s.passwordUsers))
 	}
-	if u, exists := a.candidate(s, "cert"); exists || len(u.PasswordHashes) == 0 {
+	if u, exists := s.candidate(a.key, "cert"); exists || len(u.PasswordHashes) == 0 {
 		t.Error("a user without a password is told apart")
 	}
-	if u, exists := a.candidate(compile(t, config.Config{}), "nobody"); exists || len(u.PasswordHashes) == 0 {
+	if u, exists := compile(t, config.Config{}).candidate(a.key, "nobody"); exists || len(u.PasswordHashes) == 0 {
 		t.Error("no work is done where there are no users")
+	}
+}
+
+// firmwareNames are usernames that firmware dictates.
+var firmwareNames = []string{
+	"48:e1:e9:12:34:56", "vhost:user", "hub/dev/?api-version=1", "with spaces", " ", "größe", "日本", "a+b", "a#b", "$SYS",
+	"%u", "%c", "(other)", strings.Repeat("x", 200),
+}
+
+// TestUsernamesThatFirmwareDictates are users like others. %u never stands for one
+// that holds a separator or a wildcard, nor for one that begins with '$' where it
+// begins a topic.
+//
+//api:semantics 2
+func TestUsernamesThatFirmwareDictates(t *testing.T) {
+	access := config.Access{Policies: []config.Policy{{Source: "iot/all", Authenticated: true, Rules: []config.Rule{
+		{Effect: config.Allow, Actions: []config.Action{config.ActionAll}, Topics: []string{"%u/x", "t/%u/#"}},
+	}}}}
+	for _, name := range firmwareNames {
+		access.Users = append(access.Users, config.User{Username: name, PasswordHashes: []string{quickHash}})
+	}
+	s, a := compile(t, config.Config{Access: access}), NewAuthenticator(Options{})
+	for _, name := range firmwareNames {
+		p, err := a.Authenticate(s, login(name, quickPassword))
+		if err != nil || p.Username != name {
+			t.Errorf("%q: %+v, %v", name, p, err)
+			continue
+		}
+		acl, plain := s.ACL(p), !strings.ContainsAny(name, "/+#")
+		for topic, want := range map[string]bool{
+			name + "/x":        plain && name[0] != '$',
+			"t/" + name + "/y": plain,
+			"t/other/y":        false,
+		} {
+			if got := acl.Publish([]byte(topic)).Allowed; got != want {
+				t.Errorf("%q may publish %q: %t, want %t", name, topic, got, want)
+			}
+			if got, _ := acl.Subscribe(topic); got != want && !strings.ContainsAny(topic, "+#") {
+				t.Errorf("%q may subscribe to %q: %t, want %t", name, topic, got, want)
+			}
+		}
 	}
 }
 
@@ -210,7 +264,7 @@ func TestValidAfterReload(t *testing.T) {
 		return p
 	}
 	plain, rotating := admit(login("plain", quickPassword)), admit(login("rotating", otherPassword))
-	cert, anonymous := admit(Credentials{CommonName: "device one"}), admit(Credentials{})
+	cert, anonymous := admit(Credentials{HasCertificate: true, CommonName: "device one"}), admit(Credentials{})
 	bound := admit(Credentials{ClientID: "gw-1", Username: "bound", HasUsername: true, Password: []byte(quickPassword), HasPassword: true})
 
 	for _, tc := range []struct {
@@ -570,8 +624,8 @@ func TestAWrongCredentialOfNobodyOutlivesReloads(t *testing.T) {
 	const names = 100
 	same := 0
 	for i := range names {
-		u, _ := a.candidate(before, fmt.Sprint("nobody", i))
-		again, _ := a.candidate(after, fmt.Sprint("nobody", i))
+		u, _ := before.candidate(a.key, fmt.Sprint("nobody", i))
+		again, _ := after.candidate(a.key, fmt.Sprint("nobody", i))
 		if u.Username == again.Username {
 			same++
 		}

@@ -33,7 +33,7 @@ func TestACommonNameCountsFromOneCA(t *testing.T) {
 				want = ""
 			}
 			p, err := a.Authenticate(s, Credentials{
-				ClientID: "c", Username: username, HasUsername: username != "", CommonName: tc.commonName, ClientCA: tc.ca,
+				ClientID: "c", Username: username, HasUsername: username != "", HasCertificate: true, CommonName: tc.commonName, ClientCA: tc.ca,
 			})
 			if p.Username != want || (err == nil) != (want != "") {
 				t.Errorf("%q of %q as %q: %+v, %v; want %q", tc.commonName, tc.ca, username, p, err, want)
@@ -45,7 +45,7 @@ func TestACommonNameCountsFromOneCA(t *testing.T) {
 func TestACertificateLogin(t *testing.T) {
 	users := func(u ...config.User) config.Config { return config.Config{Access: config.Access{Users: u}} }
 	user := config.User{Username: "u", CommonName: "device", ClientCA: "a"}
-	p, err := NewAuthenticator(Options{}).Authenticate(compile(t, users(user)), Credentials{ClientID: "c", CommonName: "device", ClientCA: "a"})
+	p, err := NewAuthenticator(Options{}).Authenticate(compile(t, users(user)), Credentials{ClientID: "c", HasCertificate: true, CommonName: "device", ClientCA: "a"})
 	if err != nil {
 		t.Fatal(err)
 	}

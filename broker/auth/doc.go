@@ -19,6 +19,9 @@
 // neither does a leading placeholder: a client identifier is the client's
 // choice, and must not open $SYS.
 //
+// A policy for plain identities is not for clients whose username or client
+// identifier holds '/', '+' or '#', whatever its topics are.
+//
 // A PUBLISH is allowed where one Allow rule permits it as a whole: topic,
 // quality of service and retain flag. Nobody publishes below $SYS/ but the broker.
 //

@@ -24,6 +24,9 @@ var (
 	ErrBusy = &Error{packet.ReasonServerBusy, "too many logins are under way"}
 	// ErrAnonymous: no credentials were presented, and they are required.
 	ErrAnonymous = &Error{packet.ReasonNotAuthorized, "anonymous clients are not admitted"}
+	// ErrCertificate: the client certificate is no user's, and nothing else was
+	// presented that counts.
+	ErrCertificate = &Error{packet.ReasonNotAuthorized, "the common name of the client certificate is no user's"}
 	// ErrClientID: the user may not use the client identifier.
 	ErrClientID = &Error{packet.ReasonClientIdentifierNotValid, "client identifier is not allowed for the user"}
 )

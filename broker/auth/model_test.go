@@ -110,7 +110,7 @@ func (d dice) config() config.Config {
 		Access:   config.Access{Users: []config.User{{Username: "u1"}, {Username: "$s"}, {Username: "a/b"}}},
 	}
 	for range d.IntN(4) {
-		y := config.Policy{Anonymous: d.IntN(2) == 0, Authenticated: d.IntN(4) == 0}
+		y := config.Policy{Anonymous: d.IntN(2) == 0, Authenticated: d.IntN(4) == 0, PlainIdentities: d.IntN(3) == 0}
 		for _, u := range c.Access.Users {
 			if d.IntN(2) == 0 {
 				y.Users = append(y.Users, u.Username)

@@ -29,6 +29,12 @@ func proofOfSubject(s subject) proof {
 	return newProof("subject:", fmt.Sprintf("%q %q", s.clientCA, s.commonName))
 }
 
+// IsCertified reports whether the principal authenticated with a certificate of this
+// common name, by the CA of this name.
+func (p Principal) IsCertified(clientCA, commonName string) bool {
+	return p.proof == proofOfSubject(subject{clientCA, commonName})
+}
+
 // placeOf returns the place of a username: anywhere, and always the same.
 func placeOf(username string) uint64 {
 	p := newProof("place:", username)
@@ -56,11 +62,17 @@ const noLevel = "/"
 // levelOf returns the level that the placeholder of an identity stands for, and
 // noLevel if rules that use it never match.
 func levelOf(identity string) string {
-	if identity == "" || strings.ContainsAny(identity, "/+#") {
+	if identity == "" || !isPlain(identity) {
 		return noLevel
 	}
 	return identity
 }
+
+// isPlain reports whether an identity holds nothing that a topic level cannot.
+func isPlain(identity string) bool { return !strings.ContainsAny(identity, notInLevels) }
+
+// notInLevels are the characters that end a topic level or are wildcards.
+const notInLevels = "/+#"
 
 // Expand puts the levels that %u and %c stand for into a topic that has them as
 // whole levels. ok is false where one of them stands for nothing, as it never

@@ -55,12 +55,16 @@ func (s *Snapshot) compilePolicies() error {
 
 // audiencesOf returns the audiences of the i-th policy.
 func audiencesOf(p *config.Policy, i int) []audience {
+	anonymous, authenticated := audienceAnonymous, audienceAuthenticated
+	if p.PlainIdentities {
+		anonymous, authenticated = audiencePlainAnonymous, audiencePlainAuthenticated
+	}
 	var as []audience
 	if p.Anonymous {
-		as = append(as, audienceAnonymous)
+		as = append(as, anonymous)
 	}
 	if p.Authenticated {
-		return append(as, audienceAuthenticated)
+		return append(as, authenticated)
 	}
 	if len(p.Users) > 0 {
 		as = append(as, audiencePolicies+audience(i))

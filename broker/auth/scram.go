@@ -73,28 +73,56 @@ func (e *Exchange) end(failed bool) {
 }
 
 // lookUp finds what the exchange is verified with. A user who does not exist, or
-// has no SCRAM verifier, gets made-up parameters, always the same ones, and
-// fails like one with a wrong password.
+// has no SCRAM verifier, gets made-up parameters and fails like one with a wrong
+// password; they are made up for everybody, so that it takes the same time.
 func (e *Exchange) lookUp(username string) (scram.StoredCredentials, error) {
-	if e.credentials.HasUsername && e.credentials.Username != username {
+	claimed := e.credentials.Username
+	if e.credentials.HasUsername && claimed != username && password.Prepare(claimed) != username {
 		return scram.StoredCredentials{}, ErrBadCredentials
 	}
 	if e.attempt, e.refusal = e.a.throttle.admit(e.credentials.RemoteAddr, username); e.refusal != nil {
 		return scram.StoredCredentials{}, e.refusal
 	}
 	e.underWay = true
-	u := e.snapshot.users[username]
+	s := e.snapshot
 	e.snapshot = nil
-	if u != nil {
-		for i, hash := range u.PasswordHashes {
-			if v, ok := password.ParseSCRAM(hash); ok {
-				e.exists = true
-				e.principal, e.admission = u.admit(e.credentials.ClientID, u.proofs[i])
-				return stored(v), nil
-			}
-		}
+	v := s.madeUp(e.a.key, username)
+	if u := s.scramUser(username, e.credentials); u != nil {
+		e.exists = true
+		e.principal, e.admission = u.admit(e.credentials.ClientID, u.scramProof)
+		v = *u.scram
 	}
-	return stored(e.a.madeUp(username)), nil
+	return stored(v), nil
+}
+
+// scramUser returns the user with a verifier that a client means by a username, nil
+// for none. Clients prepare usernames by SASLprep (RFC 5802, 5.1), which several may
+// have in common: then the username of the CONNECT decides.
+func (s *Snapshot) scramUser(username string, c Credentials) *user {
+	if c.HasUsername {
+		username = c.Username
+	}
+	u := s.users[username]
+	if u == nil {
+		u = s.preparedNames[username]
+	}
+	if u == nil || u.scram == nil {
+		return nil
+	}
+	return u
+}
+
+// prepareName notes what clients make of the name of a user with a verifier, where
+// that is another name. One that is ambiguous is nobody's.
+func (s *Snapshot) prepareName(u *user) {
+	name := password.Prepare(u.Username)
+	if name == u.Username {
+		return
+	}
+	if _, taken := s.preparedNames[name]; taken {
+		u = nil
+	}
+	s.preparedNames[name] = u
 }
 
 func stored(v password.SCRAM) scram.StoredCredentials {
@@ -102,15 +130,5 @@ func stored(v password.SCRAM) scram.StoredCredentials {
 		KeyFactors: scram.KeyFactors{Salt: string(v.Salt), Iters: v.Iterations},
 		StoredKey:  v.StoredKey,
 		ServerKey:  v.ServerKey,
-	}
-}
-
-// madeUp are the parameters of nobody.
-func (a *Authenticator) madeUp(username string) password.SCRAM {
-	salt := a.mac([]byte("salt"), []byte(username))
-	key := a.mac([]byte("key"), []byte(username))
-	return password.SCRAM{
-		Iterations: password.DefaultSCRAMIterations,
-		Salt:       salt[:16], StoredKey: key[:], ServerKey: key[:],
 	}
 }

@@ -123,12 +123,16 @@ func (f *shadowFinder) claims(ref ruleRef) (all []claim) {
 	if p.Authenticated {
 		add(authenticatedAudiences, false)
 	} else if u := f.anyUser(p); u != nil {
-		add(u.audiences, true)
+		add(u.other.audiences, true)
 	}
 	return all
 }
 
-var authenticatedAudiences = []audience{audienceAuthenticated}
+// Rules for plain identities alone are taken to cover nothing.
+var (
+	anonymousAudiences     = []audience{audienceAnonymous}
+	authenticatedAudiences = []audience{audienceAuthenticated}
+)
 
 // anyUser returns one of the users that a policy names and that there are.
 func (f *shadowFinder) anyUser(p *config.Policy) *user {

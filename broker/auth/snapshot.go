@@ -18,7 +18,11 @@ type Snapshot struct {
 	users         map[string]*user
 	suspended     map[string]bool // usernames, of users who keep their sessions
 	certified     map[subject]*user
-	passwordUsers []*user // with a password hash, by place
+	decoys        []byte // the secret that decoys are chosen by; empty where there is none
+	passwordUsers ring   // with a password hash
+	scramUsers    ring   // with a SCRAM verifier
+	preparedNames map[string]*user
+	anonymousOnes standings
 	policies      []config.Policy
 	rules         []ruleRef
 	digests       map[audience]digest
@@ -41,16 +45,47 @@ type audience uint32
 const (
 	audienceAuthenticated audience = iota
 	audienceAnonymous
+	audiencePlainAuthenticated // authenticated, with a plain identity
+	audiencePlainAnonymous
 	audiencePolicies // plus the index of the policy: the users that it names
 )
 
 // user is one identity of the configuration.
 type user struct {
 	*config.User
-	place     uint64     // of the username, where a decoy is looked for
-	proofs    []proof    // of PasswordHashes
+	place  uint64  // of the username in a ring
+	proofs []proof // of PasswordHashes
+	// scram is the first SCRAM verifier among them, nil where there is none, and
+	// scramProof the proof of it.
+	scram      *password.SCRAM
+	scramProof proof
+	standings
+}
+
+// standing says which rules are for a principal.
+type standing struct {
 	audiences []audience // sorted
 	denies    scope
+}
+
+// standings are those of clients whose identity is plain, and of all others.
+type standings struct{ plain, other standing }
+
+// of returns the standing of a principal.
+func (st *standings) of(p Principal) *standing {
+	if isPlain(p.Username) && isPlain(p.ClientID) {
+		return &st.plain
+	}
+	return &st.other
+}
+
+// join adds the audiences of clients of every identity, or of a plain one alone. They
+// come in their order.
+func (st *standings) join(plain bool, as ...audience) {
+	st.plain.audiences = append(st.plain.audiences, as...)
+	if !plain {
+		st.other.audiences = append(st.other.audiences, as...)
+	}
 }
 
 // Compile checks the configuration and compiles it. It fails as a whole, with
@@ -62,6 +97,7 @@ func Compile(c *config.Config) (*Snapshot, error) {
 	s := &Snapshot{
 		anonymous:     c.Settings.Anonymous,
 		defaultEffect: cmp.Or(c.Settings.DefaultEffect, config.Deny),
+		decoys:        c.Access.DecoyKey,
 		policies:      c.Access.Policies,
 		digests:       map[audience]digest{},
 		denies:        map[audience]scope{},
@@ -86,31 +122,49 @@ func Compile(c *config.Config) (*Snapshot, error) {
 func (s *Snapshot) compileUsers(users []config.User) error {
 	s.users = make(map[string]*user, len(users))
 	s.certified = map[subject]*user{}
+	s.preparedNames = map[string]*user{}
 	for i := range users {
 		u := &user{User: &users[i]}
 		for j, hash := range u.PasswordHashes {
 			if err := password.Validate(hash); err != nil {
 				return fmt.Errorf("access.users[%d] (%s).passwordHashes[%d]: %w", i, u.Username, j, err)
 			}
-			u.proofs = append(u.proofs, proofOfHash(hash))
+			u.addHash(hash)
 		}
 		if len(u.proofs) > 0 {
 			u.place = placeOf(u.Username)
 			s.passwordUsers = append(s.passwordUsers, u)
+		}
+		if u.scram != nil {
+			s.scramUsers = append(s.scramUsers, u)
+			s.prepareName(u)
 		}
 		if u.CommonName != "" {
 			s.certified[u.subject()] = u
 		}
 		s.users[u.Username] = u
 	}
-	slices.SortFunc(s.passwordUsers, func(a, b *user) int { return cmp.Compare(a.place, b.place) })
+	s.passwordUsers.sort()
+	s.scramUsers.sort()
 	return nil
 }
 
-// assignAudiences tells each user the audiences that it is of.
+// addHash adds a hash that is valid to the proofs.
+func (u *user) addHash(hash string) {
+	p := proofOfHash(hash)
+	u.proofs = append(u.proofs, p)
+	if v, ok := password.ParseSCRAM(hash); ok && u.scram == nil {
+		u.scram, u.scramProof = &v, p
+	}
+}
+
+// assignAudiences tells everybody the audiences that it is of.
 func (s *Snapshot) assignAudiences() {
+	s.anonymousOnes.join(false, audienceAnonymous)
+	s.anonymousOnes.join(true, audiencePlainAnonymous)
 	for _, u := range s.users {
-		u.audiences = []audience{audienceAuthenticated}
+		u.join(false, audienceAuthenticated)
+		u.join(true, audiencePlainAuthenticated)
 	}
 	for i := range s.policies {
 		p := &s.policies[i]
@@ -120,14 +174,30 @@ func (s *Snapshot) assignAudiences() {
 		a := audiencePolicies + audience(i)
 		for _, name := range p.Users {
 			u, ok := s.users[name]
-			if ok && u.audiences[len(u.audiences)-1] != a {
-				u.audiences = append(u.audiences, a)
+			if ok && !slices.Contains(u.plain.audiences[len(u.plain.audiences)-1:], a) {
+				u.join(p.PlainIdentities, a)
 			}
 		}
 	}
+	s.settle(&s.anonymousOnes)
 	for _, u := range s.users {
-		u.audiences = slices.Clip(u.audiences)
-		u.denies = s.deniesFor(u.audiences)
+		s.settle(&u.standings)
+	}
+}
+
+// settle leaves out the audiences that nothing is said to, which every question
+// would ask for.
+func (s *Snapshot) settle(st *standings) {
+	silent := func(a audience) bool {
+		_, ok := s.digests[a]
+		return !ok
+	}
+	for _, x := range []*standing{&st.plain, &st.other} {
+		x.audiences = slices.Clip(slices.DeleteFunc(x.audiences, silent))
+		x.denies = s.deniesFor(x.audiences)
+	}
+	if slices.Equal(st.plain.audiences, st.other.audiences) {
+		st.other.audiences = st.plain.audiences // once in memory
 	}
 }
 

@@ -133,6 +133,18 @@ const (
 	ClientAuthRequired ClientAuth = "Required"
 )
 
+// ClientIdentity says what tells who a client is that shows a certificate.
+type ClientIdentity string
+
+// What tells who a client is.
+const (
+	// IdentityCertificateOrUsername: the certificate, unless there is another
+	// username, with its password.
+	IdentityCertificateOrUsername ClientIdentity = "CertificateOrUsername"
+	// IdentityCertificate: nothing but the certificate.
+	IdentityCertificate ClientIdentity = "Certificate"
+)
+
 // TLS of a listener. The files are watched, and a renewed certificate is served
 // to new connections without touching those that stand.
 type TLS struct {
@@ -140,7 +152,10 @@ type TLS struct {
 	KeyFile      string     `json:"keyFile"`
 	ClientCAFile string     `json:"clientCAFile,omitempty"`
 	ClientAuth   ClientAuth `json:"clientAuth,omitempty"` // empty: None
-	MinVersion   string     `json:"minVersion,omitempty"` // "1.2" (default) or "1.3"
+	// ClientIdentity Certificate goes with ClientAuth Required. Empty:
+	// CertificateOrUsername.
+	ClientIdentity ClientIdentity `json:"clientIdentity,omitempty"`
+	MinVersion     string         `json:"minVersion,omitempty"` // "1.2" (default) or "1.3"
 	// ClientCA is the name of what ClientCAFile holds, for users to say which CA
 	// vouches for them. Empty is a name too: where all listeners have one CA, none
 	// is needed.
@@ -205,6 +220,10 @@ type Access struct {
 	// at present. They keep their sessions, which end with any other user that is not
 	// among Users.
 	Suspended []string `json:"suspended,omitempty"`
+	// DecoyKey is a secret, the same for all pods and for good, from which follows how
+	// logins of usernames that nobody has are answered, so that they cannot be told
+	// from others. Empty: each process makes one up.
+	DecoyKey []byte `json:"decoyKey,omitempty"`
 }
 
 // User is one identity that may connect.
@@ -267,8 +286,11 @@ type Policy struct {
 	// Anonymous applies the rules to clients without credentials.
 	Anonymous bool `json:"anonymous,omitempty"`
 	// Authenticated applies the rules to every client that has authenticated.
-	Authenticated bool   `json:"authenticated,omitempty"`
-	Rules         []Rule `json:"rules"`
+	Authenticated bool `json:"authenticated,omitempty"`
+	// PlainIdentities leaves out clients whose username or client identifier holds
+	// '/', '+' or '#'.
+	PlainIdentities bool   `json:"plainIdentities,omitempty"`
+	Rules           []Rule `json:"rules"`
 }
 
 // Rule allows or denies actions on topics. Deny wins over Allow, whatever the

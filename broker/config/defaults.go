@@ -44,6 +44,7 @@ func (l Listener) defaulted() Listener {
 	if l.TLS != nil {
 		t := *l.TLS
 		t.ClientAuth = or(t.ClientAuth, ClientAuthNone)
+		t.ClientIdentity = or(t.ClientIdentity, IdentityCertificateOrUsername)
 		t.MinVersion = or(t.MinVersion, DefaultMinTLSVersion)
 		l.TLS = &t
 	}

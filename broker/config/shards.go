@@ -94,7 +94,7 @@ func (a *Access) Encode(shards int) (Files, error) {
 		content, err := json.Marshal(a)
 		return Files{AccessFile: content}, err
 	}
-	files, names := Files{}, index{}
+	files, names := Files{}, index{Access: Access{DecoyKey: a.DecoyKey}}
 	for number, s := range a.split(shards) {
 		content, err := json.Marshal(s)
 		if err != nil {
@@ -166,7 +166,7 @@ func (i *index) joined(shards []shard) (Access, error) {
 	if len(shards) == 0 {
 		return i.Access, nil
 	}
-	var a Access
+	a := Access{DecoyKey: i.DecoyKey}
 	for _, s := range shards {
 		a.Users = append(a.Users, s.Users...)
 		a.Policies = append(a.Policies, s.Policies...)

@@ -16,7 +16,7 @@ import (
 func fleet(n int) Access {
 	rules := []Rule{{Effect: Allow, Actions: []Action{ActionAll}, Topics: []string{"a/%u"}}}
 	half := Policy{Source: "iot/half", Rules: rules}
-	var a Access
+	a := Access{DecoyKey: []byte("sixteen bytes or more")}
 	for i := range n {
 		u := User{Username: fmt.Sprintf("user-%05d", i), Source: "iot/u", PasswordHashes: []string{"hash"}}
 		a.Users = append(a.Users, u)

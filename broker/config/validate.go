@@ -20,6 +20,7 @@ const (
 	maxUint16        = 65535
 	maxString        = 65535 // bytes of a UTF-8 encoded string
 	maxQoS           = 2
+	minDecoyKey      = 16 // bytes
 )
 
 // serverReference is a list of addresses, whose form MQTT leaves open.
@@ -150,6 +151,9 @@ func (t *TLS) validate(p problems) {
 	} else {
 		p.at(".clientCA").must(t.ClientCA == "", "%q is given although clients are asked for no certificate; leave it out", t.ClientCA)
 	}
+	validateEnum(p.at(".clientIdentity"), t.ClientIdentity, "", IdentityCertificateOrUsername, IdentityCertificate)
+	p.at(".clientIdentity").must(t.ClientIdentity != IdentityCertificate || t.ClientAuth == ClientAuthRequired,
+		"%s leaves clients without a certificate no way in; set clientAuth to %s", IdentityCertificate, ClientAuthRequired)
 	validateEnum(p.at(".minVersion"), t.MinVersion, "", "1.2", "1.3")
 }
 
@@ -187,6 +191,8 @@ func (d *Drain) validate(p problems) {
 // Validate returns every problem of the users and policies, joined.
 func (a *Access) Validate() error {
 	p := newProblems("access")
+	p.at(".decoyKey").must(len(a.DecoyKey) == 0 || len(a.DecoyKey) >= minDecoyKey,
+		"has %d bytes; use %d or more that nobody can guess", len(a.DecoyKey), minDecoyKey)
 	names, subjects := map[string]int{}, map[subject]int{}
 	for i, u := range a.Users {
 		at := p.at(".users[%d]", i)

@@ -71,6 +71,10 @@ func TestValidateNamesEachProblem(t *testing.T) {
 		"client ca": {listener(func(l *Listener) {
 			l.TLS = &TLS{CertFile: "c", KeyFile: "k", ClientAuth: ClientAuthRequired}
 		}), "tls.clientCAFile: is empty although clientAuth is Required"},
+		"a certificate that decides and is not required": {listener(func(l *Listener) {
+			l.TLS = &TLS{CertFile: "c", KeyFile: "k", ClientAuth: ClientAuthOptional, ClientCAFile: "ca", ClientIdentity: IdentityCertificate}
+		}), "tls.clientIdentity: Certificate leaves clients without a certificate no way in; set clientAuth to Required"},
+		"a decoy key that is short": {func(c *Config) { c.Access.DecoyKey = []byte("short") }, "access.decoyKey: has 5 bytes"},
 		"tls version": {listener(func(l *Listener) {
 			l.TLS = &TLS{CertFile: "c", KeyFile: "k", MinVersion: "1.1"}
 		}), `tls.minVersion: "1.1" is not known; use 1.2, 1.3`},

@@ -22,7 +22,10 @@ type TLS struct {
 	// Certificate is the leaf that is served.
 	Certificate *x509.Certificate
 	// ClientCA is the name of the CA that clients are verified by.
-	ClientCA    string
+	ClientCA string
+	// CertificateOnly says that a client is who its certificate says, and nobody else.
+	CertificateOnly bool
+
 	fingerprint [sha256.Size]byte
 	clients     [sha256.Size]byte // names what is asked of clients
 }
@@ -114,7 +117,10 @@ func wantsClientCA(c *config.TLS) bool {
 
 func (m *material) fingerprint(c *config.TLS) (sum [sha256.Size]byte) {
 	h := sha256.New()
-	for _, part := range [][]byte{m.cert, m.key, m.clientCA, []byte(c.ClientAuth), []byte(c.ClientCA), []byte(c.MinVersion)} {
+	parts := [][]byte{
+		m.cert, m.key, m.clientCA, []byte(c.ClientAuth), []byte(c.ClientCA), []byte(c.ClientIdentity), []byte(c.MinVersion),
+	}
+	for _, part := range parts {
 		s := sha256.Sum256(part)
 		h.Write(s[:])
 	}
@@ -131,7 +137,9 @@ func (m *material) build(c *config.TLS) (*TLS, error) {
 		Certificate: pair.Leaf,
 		ClientCA:    c.ClientCA,
 		fingerprint: m.fingerprint(c),
-		clients:     sha256.Sum256(append([]byte(string(c.ClientAuth)+"\n"+c.ClientCA+"\n"), m.clientCA...)),
+		clients:     sha256.Sum256(fmt.Appendf(nil, "%s %s\n%s\n%s", c.ClientAuth, c.ClientIdentity, c.ClientCA, m.clientCA)),
+
+		CertificateOnly: c.ClientIdentity == config.IdentityCertificate,
 		Config: &tls.Config{
 			Certificates: []tls.Certificate{pair},
 			MinVersion:   tls.VersionTLS12,

@@ -25,7 +25,7 @@ type Denial struct {
 // Bounds of what is kept of denials, whatever clients do.
 const (
 	maxDeniedTopic   = 256 // bytes
-	maxDeniedUser    = 128 // bytes
+	maxDeniedUser    = 256 // bytes, of a username as long as a MQTTUser may have it
 	maxDenials       = 64
 	denialsPerSecond = 10 // that are new
 )

@@ -53,6 +53,8 @@ func (c *conn) vet(p *packet.Connect) (packet.ReasonCode, error) {
 		return packet.ReasonClientIdentifierNotValid, errors.New("the client identifier is empty")
 	case p.Properties.Has(packet.PropAuthMethod) && string(p.Properties.AuthMethod) != auth.MethodSCRAM: // [MQTT-4.12.0-1]
 		return packet.ReasonBadAuthenticationMethod, errors.New("the authentication method is not supported")
+	case p.Properties.Has(packet.PropAuthMethod) && c.certificateOnly():
+		return packet.ReasonBadAuthenticationMethod, errNotCertified
 	case !p.HasWill:
 		return packet.ReasonSuccess, nil
 	case p.Will.QoS > packet.QoS(*settings.MQTT.MaxQoS): // [MQTT-3.2.2-12]
@@ -137,7 +139,9 @@ func (c *conn) credentials(p *packet.Connect) auth.Credentials {
 		RemoteAddr:  c.remote.Addr(),
 	}
 	if c.tls != nil {
-		cred.CommonName, cred.ClientCA = c.tls.commonName(), c.tls.config.ClientCA
+		cred.ClientCA = c.tls.config.ClientCA
+		cred.CommonName, cred.HasCertificate = c.tls.commonName()
+		cred.CertificateOnly = c.certificateOnly()
 	}
 	return cred
 }
@@ -189,6 +193,10 @@ func reasonOf(err error) packet.ReasonCode {
 // the session is stored and CONNACK is on its way [MQTT-3.2.0-1]. proof is the
 // server's part of an enhanced authentication.
 func (c *conn) admit(p *packet.Connect, who auth.Principal, proof []byte) {
+	if !c.takes(who) {
+		c.refuse(packet.ReasonNotAuthorized, errNotCertified)
+		return
+	}
 	req, ack := c.terms(p, who)
 	if c.enhanced != nil {
 		setAuth(&ack.Properties, proof)

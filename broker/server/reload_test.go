@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/godwit-mqtt/godwit/broker/auth"
 	"github.com/godwit-mqtt/godwit/broker/brokertest"
 	"github.com/godwit-mqtt/godwit/broker/config"
 	"github.com/godwit-mqtt/godwit/broker/packet"
@@ -325,6 +326,57 @@ func TestConnectionsEndWithTheirCertificate(t *testing.T) {
 			old.ExpectClosed()
 			lasting.ExpectSilence()
 			password.ExpectSilence()
+		})
+	}
+}
+
+// TestCertificateAloneDecides where the listener says so: no username, password or
+// authentication method of a client counts, and who came by one goes when the
+// listener begins to say so.
+func TestCertificateAloneDecides(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t, users, func(c *config.Config) { c.Settings.Anonymous = true })
+	askForCertificates(t, b, b.CA, config.ClientAuthRequired)
+	password := b.DialTLS(t, v5, b.CA.Issue(t, "ann's device").TLS())
+	password.Connect("bob-1", brokertest.Login("bob", secret))
+	device := b.DialTLS(t, v5, own(t, b)...)
+	device.Connect("device")
+	sdk := brokertest.Login("?SDK=Python&Version=1.4.8", "")
+	refused := func(name string, reason packet.ReasonCode, how func(*packet.Connect)) {
+		t.Helper()
+		c := b.DialTLS(t, v5, b.CA.Issue(t, name).TLS())
+		c.Send(brokertest.NewConnect("x", how))
+		c.ExpectRefused(reason)
+	}
+	refused("ann's device", packet.ReasonBadUserNameOrPassword, sdk)
+	b.MustReload(t, func(c *config.Config) {
+		settings := *c.Settings.Listeners[1].TLS
+		settings.ClientIdentity = config.IdentityCertificate
+		c.Settings.Listeners[1].TLS = &settings
+	})
+	password.ExpectDisconnect(packet.ReasonNotAuthorized)
+	device.ExpectSilence()
+	b.DialTLS(t, v5, own(t, b)...).Connect("sdk", sdk)
+	refused("ann's device", packet.ReasonBadAuthenticationMethod, withMethod(auth.MethodSCRAM, nil))
+	refused("stranger", packet.ReasonNotAuthorized, func(*packet.Connect) {})
+	refused("stranger", packet.ReasonNotAuthorized, brokertest.Login("ann", secret))
+}
+
+// TestCertificateOfNobodyIsNotAnonymous, on whatever listener it is shown.
+func TestCertificateOfNobodyIsNotAnonymous(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []config.ClientAuth{config.ClientAuthOptional, config.ClientAuthRequired} {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			b := brokertest.Start(t, users, func(c *config.Config) { c.Settings.Anonymous = true })
+			askForCertificates(t, b, b.CA, mode)
+			for _, name := range []string{"stranger", ""} {
+				c := b.DialTLS(t, v5, b.CA.Issue(t, name).TLS())
+				c.Send(brokertest.NewConnect("x"))
+				c.ExpectRefused(packet.ReasonNotAuthorized)
+				b.DialTLS(t, v5, b.CA.Issue(t, name).TLS()).Connect("ann", brokertest.Login("ann", secret))
+			}
+			b.Connect(t, v5, "anonymous, without a certificate")
 		})
 	}
 }

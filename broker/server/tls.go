@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/godwit-mqtt/godwit/broker/auth"
 	"github.com/godwit-mqtt/godwit/broker/listener"
 	"github.com/godwit-mqtt/godwit/broker/metrics"
 	"github.com/godwit-mqtt/godwit/broker/packet"
@@ -312,13 +313,17 @@ func (t *tlsStream) closeNotify(plain *outbound) {
 	_ = t.CloseWrite()
 }
 
-// commonName is that of the client's certificate, if it showed a valid one.
-func (t *tlsStream) commonName() string {
+// commonName is that of the client's certificate, which may be empty; ok is false
+// where the client showed none that is valid.
+func (t *tlsStream) commonName() (name string, ok bool) {
 	if chains := t.ConnectionState().VerifiedChains; len(chains) > 0 {
-		return chains[0][0].Subject.CommonName
+		return chains[0][0].Subject.CommonName, true
 	}
-	return ""
+	return "", false
 }
+
+// errNotCertified: the client is who it says, but not by its certificate.
+var errNotCertified = errors.New("the listener goes by client certificates alone")
 
 // never is what expires is for a certificate that outlives everybody, and where
 // there is none.
@@ -341,15 +346,40 @@ func (t *tlsStream) certified(now time.Time) uint32 {
 	return uint32(max(int64(t.expires)-now.Unix(), 0))
 }
 
-// reviewCertificate ends a connection that its listener would not accept any
-// more: one without TLS, or whose client certificate is not good now, whatever it
-// has logged in with. A handshake under way is judged by what it was begun with,
-// and then again. A listener that has lost its TLS asks for what it last did.
-func (c *conn) reviewCertificate() {
-	t := c.listener.tls.Load()
-	if t == nil && c.tls != nil {
-		t = c.tls.config
+// asked is the TLS that the client has to satisfy: that of its listener, and where
+// it has lost it, what it last was for the client. It is nil for none.
+func (c *conn) asked() *listener.TLS {
+	if t := c.listener.tls.Load(); t != nil || c.tls == nil {
+		return t
 	}
+	return c.tls.config
+}
+
+// certificateOnly reports whether the listener takes clients by their certificates
+// alone.
+func (c *conn) certificateOnly() bool {
+	t := c.asked()
+	return t != nil && t.CertificateOnly
+}
+
+// takes reports whether the listener takes the principal by what it has proved.
+func (c *conn) takes(who auth.Principal) bool {
+	switch {
+	case !c.certificateOnly():
+		return true
+	case c.tls == nil:
+		return false
+	}
+	name, ok := c.tls.commonName()
+	return ok && who.IsCertified(c.tls.config.ClientCA, name)
+}
+
+// reviewCertificate ends a connection that its listener would not accept any
+// more: one without TLS, whose client certificate is not good now, whatever it
+// has logged in with, or that has not logged in with it where nothing else counts.
+// A handshake under way is judged by what it was begun with, and then again.
+func (c *conn) reviewCertificate() {
+	t := c.asked()
 	if t == nil || c.state < stateConnect || c.state >= stateLingering {
 		return
 	}
@@ -367,7 +397,12 @@ func (c *conn) reviewCertificate() {
 		c.disconnect(packet.ReasonNotAuthorized, "the client certificate is no longer valid")
 		return
 	}
-	if c.tls.goodUntil(until); c.state == stateOpen {
+	c.tls.goodUntil(until)
+	switch {
+	case c.state != stateOpen:
+	case c.takes(c.subscriber.Principal()):
 		c.lookAgain()
+	default:
+		c.disconnect(packet.ReasonNotAuthorized, errNotCertified.Error())
 	}
 }

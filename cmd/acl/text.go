@@ -3,8 +3,10 @@ package acl
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"github.com/godwit-mqtt/godwit/broker/config"
 )
@@ -28,6 +30,9 @@ func (a *Answer) Explain(out io.Writer) {
 
 func (q Question) who() string {
 	who := q.User
+	if strings.ContainsFunc(who, func(r rune) bool { return r == ' ' || !unicode.IsPrint(r) }) {
+		who = strconv.Quote(who)
+	}
 	if q.Anonymous {
 		who = "an anonymous client"
 	}

@@ -56,10 +56,10 @@ func (c *converter) anonymousACL() []*document {
 		d.comment = append(d.comment, "The Broker admits none, as mosquitto.conf says.")
 	}
 	entries := c.expressible(d, c.rules.anonymous, literal)
-	return c.topicACLs(d, c.names.unique("anonymous", "anonymous"), []v1alpha1.Subject{{Anonymous: true}}, entries)
+	return c.topicACLs(d, c.names.unique("anonymous", "anonymous"), v1alpha1.TopicACLSpec{Subjects: []v1alpha1.Subject{{Anonymous: true}}}, entries)
 }
 
-// userACL makes the TopicACL of what is said of one user: the lines of its
+// userACL makes the TopicACLs of what is said of one user: the lines of its
 // section, and patterns that hold its name within a level.
 func (c *converter) userACL(username string) []*document {
 	s := c.rules.sectionOf(username)
@@ -68,16 +68,29 @@ func (c *converter) userACL(username string) []*document {
 		return nil
 	}
 	d := &document{}
-	if !validUsername.MatchString(username) {
+	if !isUsername(username) {
 		d.note(c.ACL.Name, max(s.line, 1), "what user %q may do is left out: a MQTTUser cannot have this username", username)
 		return []*document{d}
 	}
 	if !c.canConnect(username) {
 		d.note(c.ACL.Name, s.line, "user %q is in no password file: the rules wait for a MQTTUser of this username", username)
 	}
-	entries := c.expressible(d, s.entries, literal)
-	entries = append(entries, c.expressible(d, patterns, pattern)...)
-	return c.topicACLs(d, c.names.of(username), []v1alpha1.Subject{{User: username}}, entries)
+	if len(c.rules.patterns) > 0 && !isLevel(username) {
+		d.note(c.ACL.Name, max(s.line, c.rules.patterns[0].line), "no pattern line is for user %q, whose name holds '/', '+' or '#'. "+
+			"If it needs what they allow, give it rules of its own", username)
+	}
+	spec := v1alpha1.TopicACLSpec{Subjects: []v1alpha1.Subject{{User: username}}}
+	name := c.names.of(username)
+	docs := c.topicACLs(d, name, spec, c.expressible(d, s.entries, literal))
+	if d.isEmpty() {
+		docs = nil
+	}
+	if len(patterns) == 0 {
+		return docs
+	}
+	spec.Identities = v1alpha1.IdentitiesPlain
+	d = &document{comment: []string{fmt.Sprintf("Pattern lines, spelled out for user %q.", username)}}
+	return append(docs, c.topicACLs(d, c.names.unique("patterns of "+name, name+"-patterns"), spec, c.expressible(d, patterns, pattern))...)
 }
 
 // canConnect says that a MQTTUser is made for the username.
@@ -106,32 +119,51 @@ func (c *converter) patternACL() []*document {
 		subjects = append(subjects, v1alpha1.Subject{Anonymous: true})
 	}
 	entries = c.expressible(d, entries, pattern)
+	d.note(c.ACL.Name, c.rules.patterns[0].line, "pattern lines are not for clients whose username or client ID holds '/', '+' or '#' "+
+		"(identities: Plain). Mosquitto takes a '/' in them: give such clients rules of their own")
 	c.noteOverruling(d, entries)
-	return c.topicACLs(d, c.names.unique("patterns", "patterns"), subjects, entries)
+	return c.topicACLs(d, c.names.unique("patterns", "patterns"), v1alpha1.TopicACLSpec{Subjects: subjects, Identities: v1alpha1.IdentitiesPlain}, entries)
 }
 
-// noteOverruling notes where a user's line wins over a pattern that denies in
-// Mosquitto, which asks the lines of the user first.
+// noteOverruling notes where a topic line wins over a pattern that denies in
+// Mosquitto, which asks the topic lines first.
 func (c *converter) noteOverruling(d *document, patterns []entry) {
 	for _, p := range patterns {
 		if p.access != deny {
 			continue
 		}
 		for _, s := range c.rules.users {
-			filter := strings.NewReplacer(placeholderUser, s.username, placeholderClient, "+").Replace(p.topic)
-			i := slices.IndexFunc(s.entries, func(e entry) bool { return e.access != deny && topic.Overlaps(e.topic, filter) })
-			if i >= 0 {
+			if line := overrules(s.entries, p, s.username); line > 0 && isLevel(s.username) {
 				d.note(c.ACL.Name, p.line, "in Mosquitto line %d wins over this denial for user %q, here the denial wins. "+
-					"If the user needs it, name the other users in place of everybody", s.entries[i].line, s.username)
+					"If the user needs it, name the other users in place of everybody", line, s.username)
 			}
 		}
+		if line := overrules(c.rules.anonymous, p, "+"); line > 0 && c.admitsAnonymous() {
+			d.note(c.ACL.Name, p.line, "in Mosquitto line %d wins over this denial for clients without credentials, here the denial wins. "+
+				"If they need it, leave anonymous out of the subjects", line)
+		}
 	}
+}
+
+// overrules returns a line that allows something that the pattern denies to the
+// user, 0 for none.
+func overrules(lines []entry, pattern entry, username string) int {
+	filter := strings.NewReplacer(placeholderUser, username, placeholderClient, "+").Replace(pattern.topic)
+	for _, e := range lines {
+		if e.access != deny && topic.Overlaps(e.topic, filter) {
+			return e.line
+		}
+	}
+	return 0
 }
 
 // spelledOut returns the patterns in which %u is a part of a level, with the
 // username in its place: a rule has placeholders for whole levels only.
 func (c *converter) spelledOut(username string) []entry {
 	var out []entry
+	if !isLevel(username) {
+		return nil
+	}
 	for _, e := range c.rules.patterns {
 		if !isSpelledOut(e) {
 			continue
@@ -266,8 +298,10 @@ func (k kind) undeniable(entries []entry) int {
 	return 0
 }
 
-// topicACLs makes one TopicACL of the entries, or as many as their number needs.
-func (c *converter) topicACLs(d *document, name string, subjects []v1alpha1.Subject, entries []entry) []*document {
+// topicACLs makes one TopicACL of the entries, or as many as their number needs, for
+// the subjects and identities of spec.
+func (c *converter) topicACLs(d *document, name string, spec v1alpha1.TopicACLSpec, entries []entry) []*document {
+	spec.BrokerRef = v1alpha1.BrokerRef{Name: c.Broker}
 	docs := []*document{d}
 	for i, rules := range slices.Collect(slices.Chunk(rulesOf(entries), maxRules)) {
 		if i > 0 {
@@ -275,11 +309,8 @@ func (c *converter) topicACLs(d *document, name string, subjects []v1alpha1.Subj
 			docs = append(docs, d)
 			name = c.names.unique(fmt.Sprintf("%s, part %d", name, i+1), name)
 		}
-		d.object = &v1alpha1.TopicACL{
-			TypeMeta:   typeOf(v1alpha1.KindTopicACL),
-			ObjectMeta: c.metadata(name),
-			Spec:       v1alpha1.TopicACLSpec{BrokerRef: v1alpha1.BrokerRef{Name: c.Broker}, Subjects: subjects, Rules: rules},
-		}
+		spec.Rules = rules
+		d.object = &v1alpha1.TopicACL{TypeMeta: typeOf(v1alpha1.KindTopicACL), ObjectMeta: c.metadata(name), Spec: spec}
 	}
 	return docs
 }

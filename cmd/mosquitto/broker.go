@@ -29,7 +29,9 @@ type brokerMaker struct {
 type listener struct {
 	v1alpha1.Listener
 	certfile, keyfile, cafile string
+	minVersion                string // of TLS
 	requireCertificate        bool
+	namesByCertificate        bool
 }
 
 // broker makes a Broker of mosquitto.conf.
@@ -48,7 +50,7 @@ func (c *converter) broker() []*document {
 	}
 	m.object = m.broker
 	m.broker.Spec.Authentication.Anonymous = c.Config.allowsAnonymous()
-	m.broker.Spec.Persistence.Enabled = new(c.Config.last("persistence") == "true")
+	m.broker.Spec.Persistence.Enabled = new(c.Config.isOn("persistence"))
 	if c.ACL == nil {
 		m.broker.Spec.Authorization.Default = v1alpha1.Allow
 		m.comment = append(m.comment, "Without an ACL file Mosquitto allows everything to everybody, and so does this: "+
@@ -68,7 +70,8 @@ func (m *brokerMaker) take() {
 	switch s := m.setting; s.key {
 	case "listener", "port":
 		m.addListener()
-	case "protocol", "max_connections", "certfile", "keyfile", "cafile", "require_certificate", "tls_version", "mount_point":
+	case "protocol", "max_connections", "certfile", "keyfile", "cafile", "require_certificate", "use_identity_as_username",
+		"tls_version", "ciphers", "crlfile", "mount_point":
 		m.ofListener(m.listener())
 	case "max_keepalive":
 		m.seconds(&spec.MQTT.KeepAliveMax)
@@ -87,7 +90,7 @@ func (m *brokerMaker) take() {
 	case "max_topic_alias":
 		m.count(&spec.MQTT.TopicAliasMaximum, 0)
 	case "retain_available":
-		if s.value != "true" {
+		if !s.isOn() {
 			m.say("messages can always be retained: deny it by retain: Deny in the rules of TopicACLs")
 		}
 	case "plugin", "auth_plugin":
@@ -98,7 +101,12 @@ func (m *brokerMaker) take() {
 		m.say("there are no bridges: run a bridge beside the broker, as a client of both")
 	case "address", "addresses", "topic", "remote_username", "remote_password", "bridge_cafile", "start_type", "try_private",
 		"clientid", "remote_clientid", "cleansession", "notifications", "keepalive_interval": // of a bridge
-	case "per_listener_settings", "allow_anonymous", "password_file", "acl_file", "persistence", "use_identity_as_username": // taken
+	case "per_listener_settings", "allow_anonymous", "password_file", "acl_file", "persistence": // taken
+	case "use_username_as_clientid", "clientid_prefixes":
+		if s.key != "use_username_as_clientid" || s.isOn() {
+			m.say("each MQTTUser gets these clientIds, so that its clients have to ask for one of them. " +
+				"Clients without credentials are not admitted, since nothing would hold them to it")
+		}
 	case "persistence_location", "persistence_file", "autosave_interval", "autosave_on_changes", "user", "pid_file",
 		"log_dest", "log_type", "log_timestamp", "log_timestamp_format", "log_facility", "connection_messages",
 		"websockets_log_level", "set_tcp_nodelay": // the cluster's business, or no longer a question
@@ -219,7 +227,7 @@ func (m *brokerMaker) ofListener(l *listener) {
 	case "protocol":
 		if value == "websockets" {
 			l.Protocol = v1alpha1.ProtocolWebSocket
-			m.say("clients connect on the path /mqtt")
+			m.say("clients connect on the path /mqtt, Mosquitto takes any path")
 		}
 	case "max_connections":
 		if n, ok := m.number(); ok && n > 0 && n <= math.MaxInt32 {
@@ -232,9 +240,21 @@ func (m *brokerMaker) ofListener(l *listener) {
 	case "cafile":
 		l.cafile = value
 	case "require_certificate":
-		l.requireCertificate = value == "true"
+		l.requireCertificate = m.setting.isOn()
+	case "use_identity_as_username":
+		l.namesByCertificate = m.setting.isOn()
 	case "tls_version":
-		m.say("the least version is TLS 1.2; ask for more in spec.tls.minVersion")
+		if l.minVersion = ""; value == "tlsv1.3" {
+			l.minVersion = "1.3"
+		} else if value != "tlsv1.2" {
+			m.say("the least version is TLS 1.2: clients that speak no newer one than %s cannot connect", value)
+		}
+	case "ciphers":
+		m.say("the suites are those that Go has for good: clients need ECDHE with AES-GCM, ChaCha20 or AES-CBC and SHA-1. " +
+			"Those that speak no key exchange but RSA or DHE cannot connect")
+	case "crlfile":
+		m.say("there are no revocation lists: a certificate opens what the MQTTUser with its common name may, as long as there is one. " +
+			"Make none for the clients of certificates that are revoked, or give the others certificates of another CA")
 	case "mount_point":
 		m.say("a listener has no prefix of its own: let its clients use the whole topics, or run a Broker for them")
 	}
@@ -246,20 +266,35 @@ func (m *brokerMaker) finishListeners() {
 	certificates, authorities := names.group(m.broker.Name+"-tls"), names.group(m.broker.Name+"-client-ca")
 	for _, l := range slices.DeleteFunc(m.listeners, func(l *listener) bool { return l == nil }) {
 		if l.certfile != "" {
-			l.TLS = &v1alpha1.TLS{SecretName: certificates(l.certfile)}
+			l.TLS = &v1alpha1.TLS{SecretName: certificates(l.certfile), MinVersion: l.minVersion}
 			m.notes = append(m.notes, fmt.Sprintf("listener %d needs its certificate in a Secret: "+
 				"kubectl create secret tls %s%s --cert=%s --key=%s. Or let cert-manager issue one: tls.certificate in place of tls.secretName",
 				l.Port, l.TLS.SecretName, m.namespace, l.certfile, cmp.Or(l.keyfile, "KEY")))
 		}
 		if l.TLS != nil && l.requireCertificate {
-			l.TLS.ClientAuth = &v1alpha1.ClientAuth{Mode: v1alpha1.ClientAuthRequired, CASecretName: authorities(l.cafile)}
-			m.notes = append(m.notes, fmt.Sprintf("listener %d needs the CA of client certificates in a Secret: "+
-				"kubectl create secret generic %s%s --from-file=ca.crt=%s",
-				l.Port, l.TLS.ClientAuth.CASecretName, m.namespace, cmp.Or(l.cafile, "CA")))
+			m.requireCertificate(l, authorities(l.cafile))
 		}
 		l.Name = names.unique(fmt.Sprintf("port %d", l.Port), l.kind())
 		m.broker.Spec.Listeners = append(m.broker.Spec.Listeners, l.Listener)
 	}
+}
+
+// requireCertificate has the listener ask for client certificates of the CA in a
+// Secret.
+func (m *brokerMaker) requireCertificate(l *listener, secret string) {
+	l.TLS.ClientAuth = &v1alpha1.ClientAuth{Mode: v1alpha1.ClientAuthRequired, CASecretName: secret}
+	m.notes = append(m.notes, fmt.Sprintf("listener %d needs the CA of client certificates in a Secret: "+
+		"kubectl create secret generic %s%s --from-file=ca.crt=%s",
+		l.Port, secret, m.namespace, cmp.Or(l.cafile, "CA")))
+	if l.namesByCertificate {
+		l.TLS.ClientAuth.Identity = v1alpha1.IdentityCertificate
+		m.notes = append(m.notes, fmt.Sprintf("listener %d admits clients by the common names of their certificates, each of which takes a MQTTUser "+
+			"with authentication.x509. Those that the ACL file names have one; Mosquitto admits every other one, too", l.Port))
+		return
+	}
+	m.notes = append(m.notes, fmt.Sprintf("listener %d admits clients by a username and password, or as the MQTTUser whose authentication.x509 "+
+		"has the common name of their certificate. Who shows a certificate of no MQTTUser is not admitted without a password, "+
+		"also where clients without credentials are", l.Port))
 }
 
 // kind names what is spoken, as in the scheme of a URL.

@@ -1,7 +1,6 @@
 package mosquitto
 
 import (
-	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -32,7 +31,7 @@ func ReadConfig(path string) (*Config, error) {
 		return nil, err
 	}
 	for _, s := range c.settings {
-		if s.key == "per_listener_settings" && s.value == "true" {
+		if s.key == "per_listener_settings" && s.isOn() {
 			return nil, fmt.Errorf("%s:%d: per_listener_settings gives each listener users and rules of its own, a Broker has one set: "+
 				"import each listener's files by --passwd and --acl, for a Broker each", s.file, s.line)
 		}
@@ -102,13 +101,28 @@ func (c *Config) last(key string) (value string) {
 // allowsAnonymous says whether clients need no credentials. That is so without a
 // word where there is no listener, and only this machine can connect.
 func (c *Config) allowsAnonymous() bool {
+	if c.isOn("use_username_as_clientid") || c.last("clientid_prefixes") != "" {
+		return false // nothing would hold them to these client IDs
+	}
 	local := !slices.ContainsFunc(c.settings, func(s setting) bool { return s.key == "listener" || s.key == "port" })
-	return cmp.Or(c.last("allow_anonymous"), fmt.Sprint(local)) == "true"
+	if c.last("allow_anonymous") == "" {
+		return local
+	}
+	return c.isOn("allow_anonymous")
+}
+
+// isOn says whether a setting that is for all listeners is on.
+func (c *Config) isOn(key string) bool { return setting{value: c.last(key)}.isOn() }
+
+// isOn says whether the value stands for yes, as Mosquitto reads it.
+func (s setting) isOn() bool {
+	word, _, _ := strings.Cut(s.value, " ")
+	return word == "true" || word == "1"
 }
 
 // namesByCertificate says that a listener takes usernames from certificates.
 func (c *Config) namesByCertificate() bool {
 	return slices.ContainsFunc(c.settings, func(s setting) bool {
-		return s.key == "use_identity_as_username" && s.value == "true"
+		return s.key == "use_identity_as_username" && s.isOn()
 	})
 }

@@ -21,6 +21,9 @@ type document struct {
 	object  any
 }
 
+// isEmpty says that nothing would be written.
+func (d *document) isEmpty() bool { return len(d.comment)+len(d.notes) == 0 && d.object == nil }
+
 // note adds a paragraph about a line of a file.
 func (d *document) note(file string, line int, format string, args ...any) {
 	d.notes = append(d.notes, fmt.Sprintf("%s:%d: %s", file, line, fmt.Sprintf(format, args...)))

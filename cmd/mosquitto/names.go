@@ -1,13 +1,24 @@
 package mosquitto
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
-// usernames that a MQTTUser can have.
-var validUsername = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$`)
+// maxUsername is what a MQTTUser allows, in bytes.
+const maxUsername = 256
+
+// isUsername says that a MQTTUser can have the username.
+func isUsername(name string) bool {
+	return name != "" && len(name) <= maxUsername && utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl)
+}
+
+// isLevel says that a username can stand for a level of a topic.
+func isLevel(name string) bool { return !strings.ContainsAny(name, "/+#") }
 
 // names of objects by what they are for.
 type names map[string]string
@@ -27,11 +38,13 @@ func (n names) of(username string) string {
 			labels = append(labels, label)
 		}
 	}
-	return n.unique("user "+username, strings.Join(labels, "."))
+	stem := strings.Join(labels, ".")
+	stem = strings.TrimRight(stem[:min(len(stem), maxName)], "-.")
+	return n.unique("user "+username, cmp.Or(stem, "user"))
 }
 
 // unique returns the name that was given for a purpose, and gives one that begins
-// with stem where none was.
+// with stem, of at most maxName bytes, where none was.
 func (n names) unique(purpose, stem string) string {
 	if name, ok := n[purpose]; ok {
 		return name
@@ -40,7 +53,6 @@ func (n names) unique(purpose, stem string) string {
 	for _, name := range n {
 		taken[name] = true
 	}
-	stem = stem[:min(len(stem), maxName)]
 	name := stem
 	for i := 2; taken[name]; i++ {
 		name = fmt.Sprintf("%s-%d", stem, i)

@@ -44,10 +44,10 @@ func (c *converter) users() []*document {
 			d := &document{}
 			d.note(c.Passwd.Name, cred.line, "user %q stands in line %d already: this line is left out", cred.username, first)
 			docs = append(docs, d)
-		case !validUsername.MatchString(cred.username):
+		case !isUsername(cred.username):
 			d := &document{}
-			d.note(c.Passwd.Name, cred.line, "user %q is left out: a username of a MQTTUser is letters, digits and . _ @ -, at most 128, "+
-				"and begins with a letter or a digit. Give the client another username", cred.username)
+			d.note(c.Passwd.Name, cred.line, "user %q is left out: a username of a MQTTUser is at most %d bytes of UTF-8 "+
+				"without control characters. Give the client another username", cred.username, maxUsername)
 			docs = append(docs, d)
 		default:
 			docs = append(docs, c.passwordUser(cred)...)
@@ -87,7 +87,7 @@ const maxCommonName = 64
 func (c *converter) certificateUsers(known map[string]int) []*document {
 	var docs []*document
 	for _, s := range c.rules.users {
-		if _, ok := known[s.username]; !ok && validUsername.MatchString(s.username) && len(s.username) <= maxCommonName {
+		if _, ok := known[s.username]; !ok && isUsername(s.username) && len(s.username) <= maxCommonName {
 			docs = append(docs, &document{
 				comment: []string{"Known by the common name of its certificate."},
 				object: c.user(s.username, v1alpha1.UserAuthentication{
@@ -103,12 +103,27 @@ func (c *converter) user(username string, a v1alpha1.UserAuthentication) *v1alph
 	u := &v1alpha1.MQTTUser{
 		TypeMeta:   typeOf(v1alpha1.KindMQTTUser),
 		ObjectMeta: c.metadata(c.names.of(username)),
-		Spec:       v1alpha1.MQTTUserSpec{BrokerRef: v1alpha1.BrokerRef{Name: c.Broker}, Authentication: a},
+		Spec: v1alpha1.MQTTUserSpec{
+			BrokerRef: v1alpha1.BrokerRef{Name: c.Broker}, Authentication: a, ClientIDs: c.clientIDs(username),
+		},
 	}
 	if u.Name != username {
 		u.Spec.Username = username
 	}
 	return u
+}
+
+// clientIDs are those that Mosquitto lets the user have; none where it has any.
+func (c *converter) clientIDs(username string) []string {
+	switch {
+	case c.Config == nil:
+		return nil
+	case c.Config.isOn("use_username_as_clientid"):
+		return []string{username}
+	case c.Config.last("clientid_prefixes") != "":
+		return []string{c.Config.last("clientid_prefixes") + "*"}
+	}
+	return nil
 }
 
 func (c *converter) namespaceFlag() string {

@@ -43,7 +43,7 @@ func renderACLs(in Input, users []user) []acl {
 // judge renders an admitted TopicACL. Of one with a mistake in it, which its
 // verdict names, it renders what can be understood of its denials and subjects.
 func (a *acl) judge(source *v1alpha1.TopicACL, known directory) {
-	policy := config.Policy{Source: a.Key.String()}
+	policy := config.Policy{Source: a.Key.String(), PlainIdentities: source.Spec.Identities == v1alpha1.IdentitiesPlain}
 	for _, r := range source.Spec.Rules {
 		policy.Rules = append(policy.Rules, rule(r))
 	}

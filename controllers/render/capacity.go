@@ -21,7 +21,7 @@ const (
 	// writes a whole shard.
 	splitAt = 256 << 10
 	// envelope is what a file has around its records.
-	envelope = 64
+	envelope = 128
 )
 
 // sizes are those of the shards, as many as there may be, in bytes.

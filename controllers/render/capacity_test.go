@@ -437,3 +437,22 @@ func TestAnACLThatIsRefusedForItsSizeShutsItsShardToNobody(t *testing.T) {
 		t.Error("no user belongs to the shard")
 	}
 }
+
+// TestNoShardIsTooLargeWhateverTheUsernames: some characters take more room in the
+// files than in the username.
+func TestNoShardIsTooLargeWhateverTheUsernames(t *testing.T) {
+	var manifests []string
+	for i := range 1500 {
+		name := fmt.Sprintf("%04d", i) + strings.Repeat("<", 250)
+		manifests = append(manifests, fmt.Sprintf(`{kind: MQTTUser, metadata: {name: u%d}, spec: {brokerRef: {name: edge}, username: %q, authentication: {x509: {commonName: u%d}}}}`, i, name, i))
+	}
+	for i := range 5 {
+		manifests = append(manifests, fmt.Sprintf(`{kind: TopicACL, metadata: {name: a%d}, spec: {brokerRef: {name: edge}, subjects: [{selector: {}}], `+
+			`rules: [{effect: Allow, actions: [All], topics: ["t/%%u"]}]}}`, i))
+	}
+	for name, content := range mustRender(t, input(t, manifests...)).Access {
+		if len(content) > 450<<10 {
+			t.Errorf("%s has %d bytes", name, len(content))
+		}
+	}
+}

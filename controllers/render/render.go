@@ -135,6 +135,7 @@ func Render(in Input) (*Output, error) {
 	users, acls, room := fit(in, users)
 	unhashed := hashPasswords(in, users)
 	cfg := config.Config{Settings: settings(broker, in.Paths), Access: access(users, acls)}
+	cfg.Access.DecoyKey = in.decoyKey()
 	cfg.Settings.Anonymous = cfg.Settings.Anonymous && !room.anonymous
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("render Broker %s/%s: %w", broker.Namespace, broker.Name, err)
@@ -145,6 +146,17 @@ func Render(in Input) (*Output, error) {
 	}
 	out.Unhashed = unhashed
 	return out, nil
+}
+
+// decoyKey keeps the secret that decoys are chosen by, so that they stay the same;
+// where there is none yet, it follows from that of the process.
+func (in Input) decoyKey() []byte {
+	var previous struct{ DecoyKey []byte }
+	if json.Unmarshal(in.Previous[config.AccessFile], &previous) == nil && len(previous.DecoyKey) > 0 {
+		return previous.DecoyKey
+	}
+	key := in.Passwords.mac("decoys", []byte(keyOf(in.Broker).String()))
+	return key[:]
 }
 
 func encode(cfg config.Config, shards int, users []user, acls []acl) (*Output, error) {

@@ -1,6 +1,7 @@
 package render_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -508,5 +509,22 @@ func TestShadowsNameRulesAsTheirAuthorsCountThem(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("shadows %v, want %v", got, want)
+	}
+}
+
+func TestTheDecoyKeyStays(t *testing.T) {
+	in := input(t)
+	first := mustRender(t, in)
+	key := accessOf(t, first).DecoyKey
+	if len(key) < 16 {
+		t.Fatalf("a key of %d bytes", len(key))
+	}
+	in.Passwords = (&slowHash{}).passwords() // of an operator that was restarted
+	if fresh := accessOf(t, mustRender(t, in)).DecoyKey; bytes.Equal(fresh, key) {
+		t.Error("the key can be guessed")
+	}
+	in.Previous = first.Access
+	if again := mustRender(t, in); again.Revision != first.Revision {
+		t.Error("the key changes")
 	}
 }

@@ -39,7 +39,7 @@ func newACLRecord(a *acl) *aclRecord {
 // list returns the bytes that a name takes in the list of the ACL's users in the
 // name's shard.
 func (a *aclRecord) list(username string) int {
-	bytes := len(username) + len(`"",`)
+	bytes := encodedSize(username)
 	if !a.listed[config.ShardOf(username, config.MaxShards)] {
 		bytes += len(a.rendered.Source) + len(`"":[],`)
 	}

@@ -93,6 +93,7 @@ func listenerTLS(name string, tls *v1alpha1.TLS, paths Paths) *config.TLS {
 	}
 	if tls.AsksForCertificate() {
 		out.ClientAuth = config.ClientAuth(tls.ClientAuth.Mode)
+		out.ClientIdentity = config.ClientIdentity(tls.ClientAuth.Identity)
 		out.ClientCAFile = paths.ClientCAFile(name)
 	}
 	return out

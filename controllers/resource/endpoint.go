@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
 	"github.com/godwit-mqtt/godwit/broker/config"
@@ -62,8 +63,13 @@ func cumbersome(b *v1alpha1.Broker, l *v1alpha1.Listener) int {
 	tls := b.ListenerTLS(l)
 	if tls == nil {
 		weight += 2
-	} else if tls.ClientAuth != nil && tls.ClientAuth.Mode == v1alpha1.ClientAuthRequired {
-		weight += 4
+	} else if tls.ClientAuth != nil {
+		if tls.ClientAuth.Mode == v1alpha1.ClientAuthRequired {
+			weight += 4
+		}
+		if tls.ClientAuth.Identity == v1alpha1.IdentityCertificate {
+			weight += 8 // no password is looked at
+		}
 	}
 	if l.Protocol == v1alpha1.ProtocolWebSocket {
 		weight++
@@ -87,16 +93,19 @@ func ServiceAddress(b *v1alpha1.Broker, l *v1alpha1.Listener) string {
 
 // URI holds all that a client needs, also the password.
 func (e Endpoint) URI(username, password string) string {
-	u := url.URL{
-		Scheme: "mqtt",
-		User:   url.UserPassword(username, password),
-		Host:   net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))),
-	}
+	scheme, path := "mqtt", ""
 	if e.Path != "" {
-		u.Scheme, u.Path = "ws", e.Path
+		scheme, path = "ws", (&url.URL{Path: e.Path}).EscapedPath()
 	}
 	if e.TLS {
-		u.Scheme += "s"
+		scheme += "s"
 	}
-	return u.String()
+	host := net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port)))
+	return scheme + "://" + percentEncode(username) + ":" + percentEncode(password) + "@" + host + path
+}
+
+// percentEncode encodes all but the unreserved characters of RFC 3986, since clients
+// do not agree on which others may stand in the user information of a URI.
+func percentEncode(s string) string {
+	return strings.ReplaceAll(url.QueryEscape(s), "+", "%20")
 }

@@ -1,6 +1,8 @@
 package resource_test
 
 import (
+	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
@@ -17,6 +19,9 @@ func TestTheEndpointOfAClientWithAPassword(t *testing.T) {
 		"WebSocket last":            {`{` + tls + `{name: wss, port: 443, protocol: WebSocket, tls: {}}, {name: mqtts, port: 8883, tls: {}}]}`, "mqtts://u:p@edge.iot.svc:8883", "shared"},
 		"WebSocket on another path": {`{listeners: [{name: ws, port: 80, protocol: WebSocket, webSocket: {path: /}}]}`, "ws://u:p@edge.iot.svc:80/", ""},
 		"WebSocket with TLS":        {`{` + tls + `{name: wss, port: 443, protocol: WebSocket, tls: {}}]}`, "wss://u:p@edge.iot.svc:443/mqtt", "shared"},
+		"where passwords count": {`{tls: {secretName: shared, clientAuth: {mode: Required, caSecretName: ca}}, listeners: [` +
+			`{name: alone, port: 8883, tls: {clientAuth: {mode: Required, caSecretName: ca, identity: Certificate}}}, {name: mqtts, port: 8884, tls: {}}]}`,
+			"mqtts://u:p@edge.iot.svc:8884", "shared"},
 		"no certificate to present": {`{` + tls + `{name: mqtts, port: 8883, tls: {clientAuth: {mode: Required, caSecretName: ca}}}]}`, "mqtt://u:p@edge.iot.svc:1883", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -27,6 +32,25 @@ func TestTheEndpointOfAClientWithAPassword(t *testing.T) {
 		})
 	}
 }
+
+// TestAnyUsernameStandsInTheURI as clients read it that know nothing but RFC 3986.
+func TestAnyUsernameStandsInTheURI(t *testing.T) {
+	e := resource.EndpointOf(broker(t, `{}`))
+	for _, username := range []string{
+		"48:e1:e9:12:34:56", "vhost:user", "hub/dev/?api-version=1", "with spaces", "größe", "a+b", "#", "%u", "a&b=c,d;e", strings.Repeat("x", 200),
+	} {
+		uri := e.URI(username, "p")
+		if strings.Trim(strings.TrimSuffix(strings.TrimPrefix(uri, "mqtt://"), ":p@edge.iot.svc:1883"), unreserved) != "" {
+			t.Errorf("%q: %s holds reserved characters", username, uri)
+		}
+		u, err := url.Parse(uri)
+		if err != nil || u.User.Username() != username || u.Host != "edge.iot.svc:1883" {
+			t.Errorf("%q: %s is read as %+v, %v", username, uri, u, err)
+		}
+	}
+}
+
+const unreserved = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~%"
 
 func TestTheEndpointHasTheAddressThatTheBrokerTells(t *testing.T) {
 	b := broker(t, `{tls: {secretName: shared}}`)

@@ -110,6 +110,9 @@ func (o *Rules) each(action config.Action, f func(r *config.Rule, group, filter 
 }
 
 func (o *Rules) isSubject(y *config.Policy) bool {
+	if y.PlainIdentities && strings.ContainsAny(o.Username+o.ClientID, "/+#") {
+		return false
+	}
 	if o.Anonymous {
 		return y.Anonymous
 	}

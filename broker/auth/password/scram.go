@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/xdg-go/stringprep"
 )
 
 const (
@@ -44,15 +46,25 @@ func ParseSCRAM(hash string) (s SCRAM, ok bool) {
 	return SCRAM{}, false
 }
 
-// HashSCRAM returns a new SCRAM-SHA-256 verifier of the password, with a random
-// salt. Verify takes it as well, for clients that send the password itself.
+// Prepare returns what clients make of a username or a password in an exchange: that
+// of SASLprep (RFC 4013), or the same where it admits none.
+func Prepare(s string) string {
+	if prepared, err := stringprep.SASLprep.Prepare(s); err == nil {
+		return prepared
+	}
+	return s
+}
+
+// HashSCRAM returns a new SCRAM-SHA-256 verifier of the password as clients prepare
+// it, with a random salt. Verify takes it as well, for clients that send the password
+// itself.
 func HashSCRAM(password []byte) (string, error) {
 	if err := check(password); err != nil {
 		return "", err
 	}
 	s := SCRAM{Iterations: DefaultSCRAMIterations, Salt: make([]byte, scramSalt)}
 	rand.Read(s.Salt) // never fails: it ends the process instead
-	s.StoredKey, s.ServerKey = s.keys(password)
+	s.StoredKey, s.ServerKey = s.keys([]byte(Prepare(string(password))))
 	b64 := base64.StdEncoding.EncodeToString
 	return fmt.Sprintf("%s%d:%s$%s:%s", scramKind, s.Iterations, b64(s.Salt), b64(s.StoredKey), b64(s.ServerKey)), nil
 }
@@ -101,7 +113,14 @@ func parseSCRAM(rest string) (*scramHash, error) {
 	return h, nil
 }
 
+// verify takes the password as clients prepare it, and as it stands, for verifiers
+// that others have made.
 func (h *scramHash) verify(password []byte) bool {
+	prepared := Prepare(string(password))
+	return h.fits([]byte(prepared)) || prepared != string(password) && h.fits(password)
+}
+
+func (h *scramHash) fits(password []byte) bool {
 	stored, _ := h.keys(password)
 	return subtle.ConstantTimeCompare(stored, h.StoredKey) == 1
 }

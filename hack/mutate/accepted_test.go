@@ -94,11 +94,11 @@ func TestAcceptedFaultsOfThisModuleExist(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all, err := targets[0].faults()
+		files, err := targets[0].sources()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := list.of(e.pkg).apply(all); err != nil {
+		if err := list.of(e.pkg).apply(faults(files)); err != nil {
 			t.Error(err)
 		}
 	}

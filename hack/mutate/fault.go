@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"fmt"
+	"go/ast"
 	"go/token"
 	"slices"
 	"strconv"
@@ -19,8 +20,9 @@ type fault struct {
 	start, end int    // the piece, in bytes of the file
 	with       string // what stands there instead
 
-	same     int  // how many faults before it in the function read the same
-	accepted bool // it changes nothing
+	guard    *guard // how it is built in beside others; nil where it cannot be
+	same     int    // how many faults before it in the function read the same
+	accepted bool   // it changes nothing
 }
 
 // sourceFile is a file that gets faults.
@@ -28,7 +30,10 @@ type sourceFile struct {
 	pkg, path, name string // name is the path inside the module
 	text            []byte
 	set             *token.FileSet
+	tree            *ast.File
 }
+
+func (s *sourceFile) offset(pos token.Pos) int { return s.set.Position(pos).Offset }
 
 // line is the one on which the fault begins, counted from 1.
 func (f *fault) line() int { return 1 + bytes.Count(f.file.text[:f.start], []byte("\n")) }

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -40,25 +41,49 @@ type lab struct {
 	target
 	scratch string        // a directory of its own
 	timeout time.Duration // of the tests, which is far from what they take without a fault
+	program string        // with many faults built in
+	ids     map[*fault]int
 }
 
-// newLab runs the tests once without a fault, in a directory inside dir.
-func newLab(ctx context.Context, t target, dir string) (*lab, error) {
+// newLab builds what it can of the faults into one program, in a directory inside dir, and runs
+// the tests once without a fault.
+func newLab(ctx context.Context, t target, dir string, files []*sourceFile, all []*fault) (*lab, error) {
 	scratch, err := os.MkdirTemp(dir, "lab")
 	if err != nil {
 		return nil, err
 	}
-	l := &lab{target: t, scratch: scratch, timeout: 10 * time.Minute}
-	program := filepath.Join(scratch, "clean.test")
-	if output, err := l.build(ctx, program, ""); err != nil {
-		return nil, fmt.Errorf("%w: %s", err, output)
+	l := &lab{target: t, scratch: scratch, timeout: 10 * time.Minute, program: filepath.Join(scratch, "faults.test")}
+	l.ids, err = l.buildIn(ctx, files, all)
+	if err != nil {
+		return nil, err
 	}
 	start := time.Now()
-	if output, err := l.test(ctx, program); err != nil {
+	if output, err := l.test(ctx, l.program, 0); err != nil {
 		return nil, fmt.Errorf("the tests fail without a fault: %w: %s", err, output)
 	}
 	l.timeout = 10*time.Second + 5*time.Since(start)
 	return l, nil
+}
+
+// buildIn builds the program with many faults, and returns their numbers.
+func (l *lab) buildIn(ctx context.Context, files []*sourceFile, all []*fault) (map[*fault]int, error) {
+	c, err := newChecker(ctx, l.target)
+	if err != nil {
+		return nil, err
+	}
+	b, err := c.build(files, all)
+	if err != nil {
+		return nil, err
+	}
+	b.texts[filepath.Join(l.dir, "zz_mutate.go")] = guards(files[0].tree.Name.Name)
+	overlay, err := writeOverlay(l.scratch, b.texts)
+	if err != nil {
+		return nil, err
+	}
+	if output, err := l.build(ctx, l.program, overlay); err != nil {
+		return nil, fmt.Errorf("build with %d faults: %w: %s", len(b.ids), err, output)
+	}
+	return b.ids, nil
 }
 
 // tryAll tries faults in their order until count of them have a result, some side by side, and
@@ -112,25 +137,28 @@ func (l *lab) tryAll(ctx context.Context, faults []*fault, count, parallel int, 
 	return ctx.Err()
 }
 
-// try builds the tests with a fault and runs them.
+// try runs the tests with a fault, which it builds where it is not built in.
 func (l *lab) try(ctx context.Context, f *fault) (trial, error) {
 	if f.accepted {
 		return trial{fault: f, outcome: nothingNew}, nil
 	}
-	dir, err := os.MkdirTemp(l.scratch, "fault")
-	if err != nil {
-		return trial{}, err
+	program := l.program
+	if l.ids[f] == 0 {
+		dir, err := os.MkdirTemp(l.scratch, "fault")
+		if err != nil {
+			return trial{}, err
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		overlay, err := writeOverlay(dir, map[string][]byte{f.file.path: f.mutated()})
+		if err != nil {
+			return trial{}, err
+		}
+		program = filepath.Join(dir, "fault.test")
+		if _, err := l.build(ctx, program, overlay); err != nil {
+			return trial{fault: f, outcome: noFault}, ctx.Err()
+		}
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	overlay, err := writeOverlay(dir, f)
-	if err != nil {
-		return trial{}, err
-	}
-	program := filepath.Join(dir, "fault.test")
-	if _, err := l.build(ctx, program, overlay); err != nil {
-		return trial{fault: f, outcome: noFault}, ctx.Err()
-	}
-	output, err := l.test(ctx, program)
+	output, err := l.test(ctx, program, l.ids[f])
 	if ctx.Err() != nil {
 		return trial{}, ctx.Err()
 	}
@@ -141,13 +169,17 @@ func (l *lab) try(ctx context.Context, f *fault) (trial, error) {
 	return t, nil
 }
 
-// writeOverlay writes the changed file and the go command's overlay, whose path it returns.
-func writeOverlay(dir string, f *fault) (string, error) {
-	changed := filepath.Join(dir, "changed.go")
-	if err := os.WriteFile(changed, f.mutated(), 0o600); err != nil {
-		return "", err
+// writeOverlay writes files, by the path that they stand for, and the go command's overlay, whose
+// path it returns.
+func writeOverlay(dir string, texts map[string][]byte) (string, error) {
+	replace := make(map[string]string)
+	for path, text := range texts {
+		replace[path] = filepath.Join(dir, filepath.Base(path))
+		if err := os.WriteFile(replace[path], text, 0o600); err != nil {
+			return "", err
+		}
 	}
-	content, err := json.Marshal(map[string]any{"Replace": map[string]string{f.file.path: changed}})
+	content, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		return "", err
 	}
@@ -161,13 +193,15 @@ func (l *lab) build(ctx context.Context, program, overlay string) ([]byte, error
 	return cmd.CombinedOutput()
 }
 
-// test runs a built test program as the go command does. The shell bounds its memory.
-func (l *lab) test(ctx context.Context, program string) ([]byte, error) {
+// test runs a built test program as the go command does, with a fault that is built in by its
+// number; 0 is none. The shell bounds its memory.
+func (l *lab) test(ctx context.Context, program string, id int) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout+30*time.Second) // it ends by itself before
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-c", fmt.Sprintf(`ulimit -v %d && exec "$@"`, maxMemory), "sh",
 		program, "-test.failfast", "-test.short=false", "-test.timeout="+l.timeout.String())
 	cmd.Dir = l.dir
+	cmd.Env = append(cmd.Environ(), "MUTATE_FAULT="+strconv.Itoa(id))
 	cmd.WaitDelay = time.Second
 	return cmd.CombinedOutput()
 }

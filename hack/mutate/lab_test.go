@@ -18,6 +18,12 @@ func Add(a, b int) int { return a + b }
 
 func Missed(a int) bool { return a == 7 }
 
+const limit = 9
+
+func Below(a uint16) bool { return a < limit && limit > 0 }
+
+func Name(a string) string { return a + "!" }
+
 func Loop(n int) {
 	for n > 0 {
 		n--
@@ -32,6 +38,9 @@ import "testing"
 func TestAdd(t *testing.T) {
 	Loop(3)
 	Missed(7)
+	if !Below(8) || Below(9) || Name("a") != "a!" {
+		t.Error("wrong")
+	}
 	if Add(1, 2) != 3 {
 		t.Error("wrong")
 	}
@@ -52,11 +61,12 @@ func specimenLab(t *testing.T) (*lab, []*fault) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := targets[0].faults()
+	files, err := targets[0].sources()
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := newLab(t.Context(), targets[0], dir)
+	all := faults(files)
+	l, err := newLab(t.Context(), targets[0], dir, files, all)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,10 +90,14 @@ func TestLabTellsWhatTestsNotice(t *testing.T) {
 		t.Fatal(err)
 	}
 	for line, want := range map[string]outcome{
-		"func Add(a, b int) int { return a - b }":      noticed,
-		"func Missed(a int) bool { return a != 7 }":    unnoticed,
-		"func Missed(a int) bool { return a == 8 }":    unnoticed,
-		"func Missed(a int) bool { return !(a == 7) }": unnoticed,
+		"func Add(a, b int) int { return a - b }":                      noticed,
+		"func Missed(a int) bool { return a != 7 }":                    unnoticed,
+		"func Missed(a int) bool { return a == 8 }":                    unnoticed,
+		"func Missed(a int) bool { return !(a == 7) }":                 unnoticed,
+		"func Below(a uint16) bool { return a <= limit && limit > 0 }": noticed,
+		"func Below(a uint16) bool { return a < limit || limit > 0 }":  noticed,
+		"const limit = 10": noticed,
+		`func Name(a string) string { return a - "!" }`: noFault,
 		"": timedOut, // the loop without n--
 	} {
 		if outcome, ok := got[line]; !ok || outcome != want {
@@ -94,6 +108,15 @@ func TestLabTellsWhatTestsNotice(t *testing.T) {
 		if order[i] != f.place() {
 			t.Errorf("result %d is of %s, want %s", i, order[i], f.place())
 		}
+	}
+	alone := 0
+	for _, f := range all {
+		if l.ids[f] == 0 {
+			alone++
+		}
+	}
+	if alone != 5 { // two of the constant, one of what is compared with it, the text, and n--
+		t.Errorf("%d faults of %d are not built in beside the others", alone, len(all))
 	}
 	if source, err := os.ReadFile("p.go"); err != nil || string(source) != specimen["p.go"] {
 		t.Errorf("the source was changed: %v", err)
@@ -133,7 +156,11 @@ func TestLabRefusesTestsThatFailWithoutAFault(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(l.dir, "p_test.go"), []byte(failing), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newLab(t.Context(), l.target, t.TempDir()); err == nil || !strings.Contains(err.Error(), "TestAdd") {
+	files, err := l.sources()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newLab(t.Context(), l.target, t.TempDir(), files, faults(files)); err == nil || !strings.Contains(err.Error(), "TestAdd") {
 		t.Errorf("the error is %v, want one with the output of the tests", err)
 	}
 }

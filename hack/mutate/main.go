@@ -1,9 +1,10 @@
 // Mutate puts small faults into packages, one at a time, and tells which of them the
 // package's own tests do not notice. `make mutate` runs it.
 //
-// A fault is a change of one operator, constant, condition, returned value or statement. The
-// source files stay as they are: the go command is given the changed one as an overlay. Which
-// faults are tried is chosen by -seed; the same seed chooses the same faults for as long as the
+// A fault is a change of one operator, constant, condition, returned value or statement. Most are
+// built into one program, in which the environment chooses one of them; each of the others gets a
+// program of its own. The source files stay as they are: the go command is given the changed ones
+// as an overlay. Which faults are tried is chosen by -seed; the same seed chooses the same faults for as long as the
 // code around them is the same. A fault that does not compile is none, and the next one takes
 // its place.
 //
@@ -95,10 +96,11 @@ func (o *options) run(ctx context.Context, patterns []string) error {
 
 // try puts faults into one package and prints what came of it. ok is false below the threshold.
 func (o *options) try(ctx context.Context, t target, list accepted, dir string) (ok bool, err error) {
-	all, err := t.faults()
+	files, err := t.sources()
 	if err != nil {
 		return false, err
 	}
+	all := faults(files)
 	if err := list.apply(all); err != nil {
 		return false, err
 	}
@@ -113,7 +115,8 @@ func (o *options) try(ctx context.Context, t target, list accepted, dir string) 
 	if count == 0 || o.at != "" {
 		count = len(chosen)
 	}
-	l, err := newLab(ctx, t, dir)
+	likely := chosen[:min(len(chosen), count+count/2)] // some compile not, some are accepted
+	l, err := newLab(ctx, t, dir, files, likely)
 	if err != nil {
 		return false, err
 	}

@@ -45,9 +45,9 @@ type finder struct {
 }
 
 // faults returns the faults of the file, in its order, each once.
-func (s *sourceFile) faults(file *ast.File) []*fault {
+func (s *sourceFile) faults() []*fault {
 	f := &finder{source: s}
-	ast.Inspect(file, func(n ast.Node) bool {
+	ast.Inspect(s.tree, func(n ast.Node) bool {
 		if n == nil {
 			f.path = f.path[:len(f.path)-1]
 			return false
@@ -100,11 +100,11 @@ func (f *finder) look(n ast.Node) {
 	switch n := n.(type) {
 	case *ast.BinaryExpr:
 		for _, op := range exchanged[n.Op] {
-			f.replace("operator exchanged", n.OpPos, len(n.Op.String()), op.String())
+			f.replace("operator exchanged", n.OpPos, len(n.Op.String()), op.String()).guard = f.guardOperator(n, op)
 		}
 	case *ast.UnaryExpr:
 		if n.Op == token.NOT {
-			f.replace("negation removed", n.OpPos, 1, "")
+			f.replace("negation removed", n.OpPos, 1, "").guard = f.guardNegation(n)
 		}
 	case *ast.BasicLit:
 		f.constant(n)
@@ -130,7 +130,7 @@ func (f *finder) constant(n *ast.BasicLit) {
 	}
 	for _, d := range []int64{1, -1} {
 		if text, ok := step(n.Value, d); ok {
-			f.replace("constant changed", n.Pos(), len(n.Value), text)
+			f.replaceNode("constant changed", n, text).guard = f.guardConstant(n, text)
 		}
 	}
 }
@@ -138,9 +138,9 @@ func (f *finder) constant(n *ast.BasicLit) {
 func (f *finder) boolean(n *ast.Ident) {
 	switch n.Name {
 	case "true":
-		f.replace("constant changed", n.Pos(), len(n.Name), "false")
+		f.replaceNode("constant changed", n, "false").guard = f.guardNegation(n)
 	case "false":
-		f.replace("constant changed", n.Pos(), len(n.Name), "true")
+		f.replaceNode("constant changed", n, "true").guard = f.guardNegation(n)
 	}
 }
 
@@ -151,14 +151,14 @@ func (f *finder) condition(n *ast.IfStmt) {
 	switch cond := n.Cond.(type) {
 	case *ast.BinaryExpr:
 		if cond.Op == token.NEQ && isNil(cond.Y) && isError(cond.X) {
-			f.replaceNode("error check removed", n.Cond, "false && "+text)
+			f.replaceNode("error check removed", n.Cond, "false && "+text).guard = f.wrap(n.Cond, "(!mutate(ID) && (", "))")
 		}
 		if cond.Op == token.LAND || cond.Op == token.LOR {
-			f.replaceNode("condition negated", n.Cond, "!("+text+")")
+			f.replaceNode("condition negated", n.Cond, "!("+text+")").guard = f.guardNegation(n.Cond)
 		}
 	case *ast.UnaryExpr:
 	default:
-		f.replaceNode("condition negated", n.Cond, "!"+text)
+		f.replaceNode("condition negated", n.Cond, "!"+text).guard = f.guardNegation(n.Cond)
 	}
 }
 
@@ -184,16 +184,16 @@ func (f *finder) returned(n *ast.ReturnStmt) {
 		return
 	}
 	for i, result := range n.Results {
-		_, isName := result.(*ast.Ident)
-		_, isBinary := result.(*ast.BinaryExpr)
+		text := f.text(result)
+		if _, isBinary := result.(*ast.BinaryExpr); isBinary {
+			text = "(" + text + ")"
+		}
 		switch {
 		case types[i] == "error" && !isNil(result):
-			f.replaceNode("returned error dropped", result, "nil")
+			f.replaceNode("returned error dropped", result, "nil").guard = f.wrap(result, "mutateError(ID, ", ")")
 		case types[i] != "bool" || isBoolean(result):
-		case isName || !isBinary:
-			f.replaceNode("returned value negated", result, "!"+f.text(result))
 		default:
-			f.replaceNode("returned value negated", result, "!("+f.text(result)+")")
+			f.replaceNode("returned value negated", result, "!"+text).guard = f.guardNegation(result)
 		}
 	}
 }
@@ -250,22 +250,23 @@ func (f *finder) assignment(n *ast.AssignStmt) {
 	}
 }
 
-func (f *finder) remove(n ast.Node) { f.replaceNode("statement removed", n, "") }
-
-func (f *finder) replaceNode(kind string, n ast.Node, with string) {
-	f.replace(kind, n.Pos(), int(n.End()-n.Pos()), with)
+func (f *finder) remove(n ast.Node) {
+	f.replaceNode("statement removed", n, "").guard = f.guardStatement(n)
 }
 
-func (f *finder) replace(kind string, pos token.Pos, length int, with string) {
-	start := f.source.set.Position(pos).Offset
-	f.found = append(f.found, &fault{
-		file: f.source, function: f.function(), kind: kind, start: start, end: start + length, with: with,
-	})
+func (f *finder) replaceNode(kind string, n ast.Node, with string) *fault {
+	return f.replace(kind, n.Pos(), int(n.End()-n.Pos()), with)
+}
+
+func (f *finder) replace(kind string, pos token.Pos, length int, with string) *fault {
+	start := f.source.offset(pos)
+	made := &fault{file: f.source, function: f.function(), kind: kind, start: start, end: start + length, with: with}
+	f.found = append(f.found, made)
+	return made
 }
 
 func (f *finder) text(n ast.Node) string {
-	set := f.source.set
-	return string(f.source.text[set.Position(n.Pos()).Offset:set.Position(n.End()).Offset])
+	return string(f.source.text[f.source.offset(n.Pos()):f.source.offset(n.End())])
 }
 
 // function names the declaration that the finder is in.

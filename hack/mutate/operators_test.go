@@ -27,10 +27,7 @@ func faultsOf(t *testing.T, text string) []*fault {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &sourceFile{pkg: "broker/p", name: "broker/p/p.go", path: "/p.go", text: []byte(text), set: set}
-	all := s.faults(file)
-	number(all)
-	return all
+	return faults([]*sourceFile{{pkg: "broker/p", name: "broker/p/p.go", path: "/p.go", text: []byte(text), set: set, tree: file}})
 }
 
 func TestFaultsOfStatements(t *testing.T) {

@@ -54,25 +54,33 @@ func findTargets(ctx context.Context, patterns []string) ([]target, error) {
 	}
 }
 
-// faults returns all faults of the package, file by file. Generated files have none.
-func (t target) faults() ([]*fault, error) {
-	var all []*fault
+// sources reads the files of the package.
+func (t target) sources() ([]*sourceFile, error) {
+	var all []*sourceFile
+	set := token.NewFileSet()
 	for _, name := range t.files {
 		path := filepath.Join(t.dir, name)
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return nil, err
 		}
-		set := token.NewFileSet()
-		file, err := parser.ParseFile(set, path, text, parser.ParseComments|parser.SkipObjectResolution)
+		tree, err := parser.ParseFile(set, path, text, parser.ParseComments|parser.SkipObjectResolution)
 		if err != nil {
 			return nil, err
 		}
-		if !ast.IsGenerated(file) {
-			s := &sourceFile{pkg: t.name, path: path, name: filepath.Join(t.name, name), text: text, set: set}
-			all = append(all, s.faults(file)...)
+		all = append(all, &sourceFile{pkg: t.name, path: path, name: filepath.Join(t.name, name), text: text, set: set, tree: tree})
+	}
+	return all, nil
+}
+
+// faults returns all faults of the files of a package, file by file. Generated files have none.
+func faults(files []*sourceFile) []*fault {
+	var all []*fault
+	for _, s := range files {
+		if !ast.IsGenerated(s.tree) {
+			all = append(all, s.faults()...)
 		}
 	}
 	number(all)
-	return all, nil
+	return all
 }

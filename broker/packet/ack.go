@@ -66,7 +66,7 @@ func AppendAckReason(dst []byte, v Version, t Type, id uint16, reason ReasonCode
 	if v < V5 || reason == ReasonSuccess {
 		return AppendAck(dst, t, id)
 	}
-	return append(dst, byte(t)<<4|t.flags(), 3, byte(id>>8), byte(id), byte(reason))
+	return append(dst, byte(t)<<4|t.flags(), 3, byte(id>>8), byte(id), byte(reason.within(t)))
 }
 
 // appendReason appends the end of a packet in which success without properties
@@ -76,9 +76,9 @@ func appendReason(dst []byte, v Version, t Type, reason ReasonCode, props *Prope
 	case 0:
 		return dst
 	case 1:
-		return append(dst, byte(reason))
+		return append(dst, byte(reason.within(t)))
 	}
-	return props.append(append(dst, byte(reason)), t)
+	return props.append(append(dst, byte(reason.within(t))), t)
 }
 
 func reasonSize(v Version, t Type, reason ReasonCode, props *Properties) int {

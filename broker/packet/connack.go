@@ -55,7 +55,7 @@ func (p *Connack) Append(dst []byte, v Version) []byte {
 	if v < V5 {
 		return append(dst, flags, p.Reason.ConnackV3())
 	}
-	dst = append(dst, flags, byte(p.Reason))
+	dst = append(dst, flags, byte(p.Reason.within(TypeConnack)))
 	return p.Properties.append(dst, TypeConnack)
 }
 

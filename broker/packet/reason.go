@@ -168,6 +168,24 @@ func (r ReasonCode) SubackV3() byte {
 	return byte(r)
 }
 
+// within returns what a packet of type t says for r: r itself, or the nearest code
+// that the specification lists for it. A broker that has chosen a code for one
+// packet and answers with another breaks no client by it.
+func (r ReasonCode) within(t Type) ReasonCode {
+	switch {
+	case r.allowedIn(t):
+		return r
+	case !r.IsError():
+		return ReasonSuccess
+	case ReasonUnspecifiedError.allowedIn(t):
+		return ReasonUnspecifiedError
+	case ReasonPacketIdentifierNotFound.allowedIn(t):
+		return ReasonPacketIdentifierNotFound
+	default: // AUTH has no failures
+		return ReasonSuccess
+	}
+}
+
 func (r ReasonCode) allowedIn(t Type) bool { return reasons[r].in>>t&1 != 0 }
 
 func (r ReasonCode) hex() string {

@@ -70,3 +70,41 @@ func TestReasonCodes(t *testing.T) {
 		t.Error("codes from 0x80 on are the failures")
 	}
 }
+
+// TestNoPacketCarriesTheCodeOfAnother: whatever code a packet is given, it says one
+// that the specification lists for it, and a failure stays one.
+//
+//mqtt:5.0 3.2.2-8 3.4.2-1 3.5.2-1 3.6.2-1 3.7.2-1 3.9.3-2 3.11.3-2 3.14.2-1
+func TestNoPacketCarriesTheCodeOfAnother(t *testing.T) {
+	said := map[Type]func(r ReasonCode) []byte{
+		TypeConnack:    func(r ReasonCode) []byte { return (&Connack{Reason: r}).Append(nil, V5)[3:4] },
+		TypeSuback:     func(r ReasonCode) []byte { return (&Suback{ID: 1, Reasons: []ReasonCode{r}}).Append(nil, V5)[5:] },
+		TypeUnsuback:   func(r ReasonCode) []byte { return (&Unsuback{ID: 1, Reasons: []ReasonCode{r}}).Append(nil, V5)[5:] },
+		TypeDisconnect: func(r ReasonCode) []byte { return (&Disconnect{Reason: r}).Append(nil, V5)[2:] },
+	}
+	for _, typ := range []Type{TypePuback, TypePubrec, TypePubrel, TypePubcomp} {
+		said[typ] = func(r ReasonCode) []byte { return AppendAckReason(nil, V5, typ, 1, r)[4:] }
+	}
+	for typ, say := range said {
+		for c := range 256 {
+			reason, got := ReasonCode(c), ReasonSuccess
+			if b := say(reason); len(b) > 0 {
+				got = ReasonCode(b[0])
+			}
+			if !got.allowedIn(typ) || got.IsError() != reason.IsError() || reason.allowedIn(typ) && got != reason {
+				t.Errorf("%v with %#x says %#x", typ, c, byte(got))
+			}
+		}
+	}
+}
+
+func TestAnAuthSaysNothingButItsOwn(t *testing.T) {
+	for c := range 256 {
+		p := Auth{Reason: ReasonCode(c)}
+		p.Properties.AuthMethod = []byte("m")
+		p.Properties.Set(PropAuthMethod)
+		if got := ReasonCode(p.Append(nil, V5)[2]); !got.allowedIn(TypeAuth) {
+			t.Errorf("%#x says %#x", c, byte(got))
+		}
+	}
+}

@@ -58,7 +58,7 @@ func (p *Suback) Append(dst []byte, v Version) []byte {
 		}
 		return dst
 	}
-	return appendReasons(p.Properties.append(dst, TypeSuback), p.Reasons)
+	return appendReasons(p.Properties.append(dst, TypeSuback), TypeSuback, p.Reasons)
 }
 
 // Size returns how many bytes Append appends.
@@ -72,9 +72,9 @@ func (p *Suback) length(v Version) int {
 	return n
 }
 
-func appendReasons(dst []byte, reasons []ReasonCode) []byte {
+func appendReasons(dst []byte, t Type, reasons []ReasonCode) []byte {
 	for _, c := range reasons {
-		dst = append(dst, byte(c))
+		dst = append(dst, byte(c.within(t)))
 	}
 	return dst
 }

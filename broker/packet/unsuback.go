@@ -31,7 +31,7 @@ func (p *Unsuback) Append(dst []byte, v Version) []byte {
 	if v < V5 {
 		return dst
 	}
-	return appendReasons(p.Properties.append(dst, TypeUnsuback), p.Reasons)
+	return appendReasons(p.Properties.append(dst, TypeUnsuback), TypeUnsuback, p.Reasons)
 }
 
 // Size returns how many bytes Append appends.

@@ -79,7 +79,7 @@ func (w *Worker) isRead(s *Subscriber, rd *reading, err error) bool {
 	}
 	s.reading = nil
 	if err != nil {
-		s.link.Kick(packet.ReasonServerUnavailable, "what waits for this client cannot be read")
+		s.link.Kick(packet.ReasonUnspecifiedError, "what waits for this client cannot be read")
 		return false
 	}
 	return true

@@ -133,7 +133,7 @@ func TestQueueThatCannotBeReadEndsTheConnection(t *testing.T) {
 	send(w, 3, packet.QoS1)
 	s, l := connect(t, w, "c", lasting)
 	settle(r)
-	if l.kicked != packet.ReasonServerUnavailable || s.session.Listed() != 3 {
+	if l.kicked != packet.ReasonUnspecifiedError || s.session.Listed() != 3 {
 		t.Errorf("the client is told %v, and %d wait", l.kicked, s.session.Listed())
 	}
 }

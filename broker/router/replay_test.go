@@ -239,7 +239,7 @@ func TestReplayThatCannotBeRead(t *testing.T) {
 	s, l := connect(t, w, "c")
 	subscribeTo(t, w, s, "t/+", packet.QoS0)
 	settle(r)
-	if l.kicked != packet.ReasonServerUnavailable || l.written != 0 {
+	if l.kicked != packet.ReasonUnspecifiedError || l.written != 0 {
 		t.Errorf("the client is told %v", l.kicked)
 	}
 }

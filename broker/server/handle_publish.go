@@ -220,7 +220,7 @@ func (c *conn) acknowledge(t packet.Type, id uint16, reason packet.ReasonCode) {
 // failure that fits.
 func (c *conn) unstored(t packet.Type, id uint16) {
 	if c.version != packet.V5 || t == packet.TypePubrel || t == packet.TypePubcomp {
-		c.disconnect(packet.ReasonServerUnavailable, "the state of the message cannot be stored")
+		c.disconnect(packet.ReasonQuotaExceeded, "the state of the message cannot be stored")
 		return
 	}
 	if t == packet.TypePubrec {

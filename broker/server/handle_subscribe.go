@@ -58,12 +58,9 @@ func (c *conn) delaysChange() bool { return c.subscriber.ID != 0 && c.loop.worke
 
 // vetSubscription refuses filters that are no filters.
 func vetSubscription(s *packet.Subscription) error {
-	_, _, shared, err := topic.ParseShared(string(s.Filter))
-	if err == nil && !shared {
-		err = topic.ValidateFilter(s.Filter)
-	}
+	shared, err := vetFilter(packet.TypeSubscribe, s.Filter)
 	if err != nil {
-		return &packet.Error{Type: packet.TypeSubscribe, Reason: packet.ReasonMalformedPacket, Detail: err.Error()}
+		return err
 	}
 	if shared && s.NoLocal { // [MQTT-3.8.3-4]
 		return &packet.Error{Type: packet.TypeSubscribe, Reason: packet.ReasonProtocolError, Detail: "no local on a shared subscription"}
@@ -71,11 +68,25 @@ func vetSubscription(s *packet.Subscription) error {
 	return nil
 }
 
+// vetFilter refuses a filter that is none [MQTT-4.7.3-1], [MQTT-4.13.1-1].
+func vetFilter(t packet.Type, filter []byte) (shared bool, err error) {
+	_, _, shared, err = topic.ParseShared(string(filter))
+	if err != nil {
+		return shared, &packet.Error{Type: t, Reason: packet.ReasonMalformedPacket, Detail: err.Error()}
+	}
+	return shared, nil
+}
+
 // handleUnsubscribe takes subscriptions out of force.
 func (c *conn) handleUnsubscribe(body []byte) error {
 	p := &c.loop.unsubscribe
 	if err := p.Decode(c.version, body); err != nil {
 		return err
+	}
+	for _, filter := range p.Filters {
+		if _, err := vetFilter(packet.TypeUnsubscribe, filter); err != nil {
+			return err
+		}
 	}
 	if c.delaysChange() {
 		return c.awaitStore()

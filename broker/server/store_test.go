@@ -1,9 +1,13 @@
 package server_test
 
 import (
+	"io"
 	"sync"
+	"testing"
 	"time"
 
+	"github.com/godwit-mqtt/godwit/broker/brokertest"
+	"github.com/godwit-mqtt/godwit/broker/packet"
 	"github.com/godwit-mqtt/godwit/broker/store"
 	"github.com/godwit-mqtt/godwit/broker/store/memory"
 )
@@ -38,4 +42,18 @@ func (s *delayed) Commit(b *store.Batch, done func(error)) {
 			close(now)
 		})
 	})
+}
+
+// TestWhatCannotBeReleasedDurablyEndsTheConnection: neither PUBREL nor PUBCOMP has a
+// failure that fits, and DISCONNECT has one [MQTT-3.14.2-1].
+func TestWhatCannotBeReleasedDurablyEndsTheConnection(t *testing.T) {
+	t.Parallel()
+	st := &failing{Store: memory.New()}
+	b := brokertest.Open(t, brokertest.Options{Store: st})
+	c := b.Connect(t, v5, "c", brokertest.Persistent)
+	c.Send(brokertest.NewPublish("t", "m", atQoS(qos2, 7)))
+	c.Expect(ackReason(packet.TypePubrec, 7, packet.ReasonNoMatchingSubscribers))
+	st.set(io.ErrShortWrite)
+	c.Send(ack(packet.TypePubrel, 7))
+	c.ExpectDisconnect(packet.ReasonQuotaExceeded)
 }

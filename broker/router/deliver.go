@@ -13,10 +13,16 @@ import (
 // subscriber was chosen from, if it was.
 func (w *Worker) deliverTo(e *topic.Entry[*Subscriber], p *packet.Publish, ids []uint32, shared string) {
 	s := e.Subscriber
-	q := min(p.QoS, packet.QoS(e.QoS))
-	retain := p.Retain && e.RetainAsPublished // [MQTT-3.3.1-12], [MQTT-3.3.1-13]
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	w.deliverLocked(e, p, ids, shared)
+}
+
+// deliverLocked is deliverTo for a Subscriber that is locked.
+func (w *Worker) deliverLocked(e *topic.Entry[*Subscriber], p *packet.Publish, ids []uint32, shared string) {
+	s := e.Subscriber
+	q := min(p.QoS, packet.QoS(e.QoS))
+	retain := p.Retain && e.RetainAsPublished // [MQTT-3.3.1-12], [MQTT-3.3.1-13]
 	switch {
 	case q == packet.QoS0 && s.link != nil && s.session.Overtakes():
 		w.enqueue(s, w.delivery(s, p, q, retain, ids, shared)) // behind those that wait [MQTT-4.6.0-6]

@@ -69,11 +69,17 @@ func (rt *route) durable(from *Subscriber) bool {
 		}
 	}
 	for _, g := range rt.result.Shared {
-		members := g.Members()
-		for i := range members {
-			if keeps(&members[i]) {
-				return true
-			}
+		if anyKeeps(g.Offline()) || anyKeeps(g.Online()) {
+			return true
+		}
+	}
+	return false
+}
+
+func anyKeeps(members *topic.Roster[*Subscriber]) bool {
+	for i := range members.Len() {
+		if e := members.At(i); e != nil && keeps(e) {
+			return true
 		}
 	}
 	return false

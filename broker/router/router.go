@@ -19,6 +19,8 @@ type Limits struct {
 	// broker started.
 	Queue    session.Limits
 	Overflow Overflow
+	// SharedSubscriptions of one session.
+	SharedSubscriptions int
 	// MaxQoS that a subscription is granted.
 	MaxQoS byte
 	// Backlog of the store, in bytes, from which on what would add to it waits.

@@ -232,13 +232,13 @@ func (w *Worker) join(s *Subscriber, c *Connect) {
 	s.session.Limits = c.Limits
 	s.session.Expiry = c.Expiry // at 0 it ends with this connection, however that ends
 	s.disconnected = time.Time{}
-	s.online.Store(true)
 	w.r.sessions.connected.Add(1)
 	access := w.r.access.Load()
 	if !access.Valid(s.principal) {
 		s.link.Kick(packet.ReasonNotAuthorized, "the user or the credential is no longer valid")
 	}
 	w.r.authorize(s, access)
+	w.r.setOnline(s, true)
 	if s.session.Durable {
 		w.batch.Sessions = append(w.batch.Sessions, s.record())
 	}
@@ -306,6 +306,7 @@ func (w *Worker) part(sh *shard, s *Subscriber, link Link, clean bool, expiry *t
 		return append(wills, w.end(sh, s)...)
 	}
 	w.park(s)
+	w.r.setOnline(s, false)
 	w.batch.Sessions = append(w.batch.Sessions, s.record())
 	w.r.schedule(s)
 	return wills
@@ -315,7 +316,6 @@ func (w *Worker) part(sh *shard, s *Subscriber, link Link, clean bool, expiry *t
 // it is due at once.
 func (w *Worker) detach(s *Subscriber) []*session.Message {
 	s.link = nil
-	s.online.Store(false)
 	w.r.sessions.connected.Add(-1)
 	w.r.sessions.users.leave(s.principal.Username)
 	s.disconnected = w.Now

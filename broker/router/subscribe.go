@@ -70,12 +70,15 @@ func (w *Worker) subscribeOne(s *Subscriber, req *packet.Subscription, id uint32
 	if isNew && (full || !limits.admits(&s.session, filter)) {
 		return Subscribed{Reason: packet.ReasonQuotaExceeded}
 	}
+	_, _, shared, _ := topic.ParseShared(filter)
+	if most := w.r.limits.Load().SharedSubscriptions; isNew && shared && most > 0 && s.session.SharedSubscriptions() >= most {
+		return Subscribed{Reason: packet.ReasonQuotaExceeded}
+	}
 	q := min(req.QoS, packet.QoS(maxQoS), packet.QoS(w.r.limits.Load().MaxQoS))
 	w.put(s, session.Subscription{
 		Filter: filter, Requested: req.QoS, QoS: q, ID: id,
 		NoLocal: req.NoLocal, RetainAsPublished: req.RetainAsPublished,
 	})
-	_, _, shared, _ := topic.ParseShared(filter)
 	return Subscribed{
 		Reason: packet.ReasonCode(q),
 		// [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]; a shared
@@ -112,6 +115,21 @@ func (r *Router) enter(s *Subscriber, sub *session.Subscription) {
 	r.index.Subscribe(sub.Filter, s, topic.Options{
 		QoS: byte(sub.QoS), NoLocal: sub.NoLocal, RetainAsPublished: sub.RetainAsPublished, ID: sub.ID,
 	})
+	if _, _, shared, _ := topic.ParseShared(sub.Filter); shared && s.link == nil {
+		r.index.SetOnline(sub.Filter, s, false)
+	}
+}
+
+// setOnline tells whether s, which is locked, is connected, where that matters.
+func (r *Router) setOnline(s *Subscriber, online bool) {
+	if s.session.SharedSubscriptions() == 0 {
+		return
+	}
+	for sub := range s.session.EachSubscription {
+		if _, _, shared, _ := topic.ParseShared(sub.Filter); shared && !sub.Suspended {
+			r.index.SetOnline(sub.Filter, s, online)
+		}
+	}
 }
 
 // unindex takes a subscription out of force, of a session that loses it.

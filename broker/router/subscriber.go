@@ -48,7 +48,6 @@ type Subscriber struct {
 	ID uint64
 
 	rights atomic.Pointer[rights]
-	online atomic.Bool // link is not nil
 
 	mu           sync.Mutex
 	maxPacket    uint32 // bytes that the client accepts in a packet; 0 is no limit

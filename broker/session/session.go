@@ -61,7 +61,10 @@ func (s *Session) Subscription(filter string) *Subscription { return s.subscript
 func (s *Session) Subscriptions() int { return len(s.subscriptions.list) }
 
 // FilterBytes returns the bytes of the filters of all subscriptions.
-func (s *Session) FilterBytes() int { return s.subscriptions.bytes }
+func (s *Session) FilterBytes() int { return int(s.subscriptions.bytes) }
+
+// SharedSubscriptions returns the number of those that are shared.
+func (s *Session) SharedSubscriptions() int { return int(s.subscriptions.shared) }
 
 // EachSubscription calls yield for each subscription, in no order. The session
 // may not gain or lose one meanwhile.
@@ -167,6 +170,9 @@ func (s *Session) Crowded() bool {
 	return l.QueuedMessages > 0 && messages > l.QueuedMessages/4 ||
 		l.QueuedBytes > 0 && bytes > l.QueuedBytes/4
 }
+
+// HasRoom reports whether d may wait without another one being dropped for it.
+func (s *Session) HasRoom(d *Delivery) bool { return !s.full(d) }
 
 func (s *Session) full(d *Delivery) bool {
 	l := s.Limits

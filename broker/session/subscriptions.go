@@ -1,14 +1,20 @@
 package session
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // subscriptions of a session by filter. Most sessions have a few, which a list
 // holds in a fraction of the memory of a map; the map comes with the many.
 type subscriptions struct {
-	list  []*Subscription
-	at    map[string]int // in list, by filter; nil up to fewSubscriptions
-	bytes int            // of their filters
+	list   []*Subscription
+	at     map[string]int // in list, by filter; nil up to fewSubscriptions
+	bytes  int32          // of their filters
+	shared int32          // of list
 }
+
+func isShared(filter string) bool { return strings.HasPrefix(filter, "$share/") }
 
 const fewSubscriptions = 16
 
@@ -37,7 +43,10 @@ func (s *subscriptions) put(sub *Subscription) (existed bool) {
 		return true
 	}
 	s.list = append(s.list, sub)
-	s.bytes += len(sub.Filter)
+	s.bytes += int32(len(sub.Filter))
+	if isShared(sub.Filter) {
+		s.shared++
+	}
 	switch {
 	case s.at != nil:
 		s.at[sub.Filter] = len(s.list) - 1
@@ -55,6 +64,9 @@ func (s *subscriptions) remove(filter string) (existed bool) {
 	if i < 0 {
 		return false
 	}
+	if isShared(filter) {
+		s.shared--
+	}
 	last := len(s.list) - 1
 	if last == 0 {
 		*s = subscriptions{}
@@ -62,7 +74,7 @@ func (s *subscriptions) remove(filter string) (existed bool) {
 	}
 	s.list[i], s.list[last] = s.list[last], nil
 	s.list = s.list[:last]
-	s.bytes -= len(filter)
+	s.bytes -= int32(len(filter))
 	if s.at != nil {
 		if delete(s.at, filter); i < last {
 			s.at[s.list[i].Filter] = i

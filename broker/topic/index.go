@@ -67,6 +67,23 @@ func (x *Index[S]) Subscribe(filter string, s S, o Options) (existed bool) {
 	return existed
 }
 
+// SetOnline says whether s, who is a member of the shared subscription to filter,
+// is connected: whoever is comes first. New members are taken to be. It changes no
+// match result.
+func (x *Index[S]) SetOnline(filter string, s S, online bool) {
+	group, rest := cutShared(filter)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	defer x.finish()
+	p, ok := x.descend([]byte(rest), false)
+	if !ok {
+		return
+	}
+	if g := x.path[len(x.path)-1].members.Load().group(p, group); g != nil {
+		g.move(s, online)
+	}
+}
+
 // Unsubscribe removes the subscription of s to the filter.
 func (x *Index[S]) Unsubscribe(filter string, s S) (existed bool) {
 	group, rest := cutShared(filter)
@@ -100,7 +117,9 @@ func (x *Index[S]) join(n *node[S], p place, group, filter string, e Entry[S]) (
 	if g := m.group(p, group); g != nil {
 		return g.put(e)
 	}
-	n.members.Store(m.withGroup(p, newSharedGroup(group, filter, e)))
+	g := newSharedGroup[S](group, filter)
+	g.put(e)
+	n.members.Store(m.withGroup(x.seed, p, g))
 	return false, true
 }
 
@@ -111,8 +130,8 @@ func (x *Index[S]) leave(n *node[S], p place, group string, s S) (existed bool) 
 	if g == nil || !g.remove(s) {
 		return false
 	}
-	if len(g.Members()) == 0 {
-		n.members.Store(m.withoutGroup(p, g))
+	if len(g.members) == 0 {
+		n.members.Store(m.withoutGroup(x.seed, p, g))
 	}
 	return true
 }

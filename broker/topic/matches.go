@@ -110,7 +110,7 @@ func (m *Matches[S]) collect(from *members[S], p place) {
 	if part.set != nil {
 		m.sets = append(m.sets, part.set)
 	}
-	m.Shared = append(m.Shared, part.groups...)
+	m.Shared = part.groups.appendTo(m.Shared)
 }
 
 // release drops references that would keep the dead from being collected.

@@ -1,9 +1,6 @@
 package topic
 
-import (
-	"hash/maphash"
-	"slices"
-)
+import "hash/maphash"
 
 // place says which filters of a node a subscription belongs to.
 type place uint8
@@ -33,7 +30,7 @@ type solo[S comparable] struct {
 
 type crowd[S comparable] [2]struct { // by place
 	set    *bucket[S]
-	groups []*SharedGroup[S]
+	groups groups[S]
 }
 
 func newSolo[S comparable](p place, e Entry[S]) *members[S] {
@@ -72,7 +69,7 @@ func (m *members[S]) unpack() crowd[S] {
 
 // pack returns the members that c describes, nil if there are none.
 func pack[S comparable](c crowd[S]) *members[S] {
-	if len(c[exact].groups)+len(c[subtree].groups) == 0 {
+	if c[exact].groups.len()+c[subtree].groups.len() == 0 {
 		switch a, b := c[exact].set, c[subtree].set; {
 		case a == nil && b == nil:
 			return nil
@@ -116,30 +113,19 @@ func (m *members[S]) group(p place, name string) *SharedGroup[S] {
 	if m == nil || m.crowd == nil {
 		return nil
 	}
-	for _, g := range m.crowd[p].groups {
-		if g.name == name {
-			return g
-		}
-	}
-	return nil
+	return m.crowd[p].groups.byName[name]
 }
 
 // withGroup returns the members with one more shared group.
-func (m *members[S]) withGroup(p place, g *SharedGroup[S]) *members[S] {
+func (m *members[S]) withGroup(seed maphash.Seed, p place, g *SharedGroup[S]) *members[S] {
 	c := m.unpack()
-	c[p].groups = append(slices.Clip(c[p].groups), g)
+	c[p].groups = c[p].groups.with(seed, g)
 	return pack(c)
 }
 
 // withoutGroup returns the members without that shared group.
-func (m *members[S]) withoutGroup(p place, g *SharedGroup[S]) *members[S] {
+func (m *members[S]) withoutGroup(seed maphash.Seed, p place, g *SharedGroup[S]) *members[S] {
 	c := m.unpack()
-	groups := make([]*SharedGroup[S], 0, len(c[p].groups))
-	for _, other := range c[p].groups {
-		if other != g {
-			groups = append(groups, other)
-		}
-	}
-	c[p].groups = groups
+	c[p].groups = c[p].groups.without(seed, g)
 	return pack(c)
 }

@@ -1,23 +1,22 @@
 package topic
 
-import (
-	"slices"
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // SharedGroup is a shared subscription: the subscribers that share one filter
 // under one share name. Any goroutine may use it.
 type SharedGroup[S comparable] struct {
-	name, filter string
-	subscription string // "$share/name/filter"
-	turn         atomic.Uint32
-	members      atomic.Pointer[[]Entry[S]] // never nil
+	name, filter    string
+	subscription    string // "$share/name/filter"
+	turn            atomic.Uint32
+	online, offline Roster[S]
+	members         map[S]*member[S] // of the index's writer
 }
 
-func newSharedGroup[S comparable](name, filter string, first Entry[S]) *SharedGroup[S] {
-	g := &SharedGroup[S]{name: name, filter: filter, subscription: sharePrefix + name + "/" + filter}
-	g.members.Store(&[]Entry[S]{first})
-	return g
+func newSharedGroup[S comparable](name, filter string) *SharedGroup[S] {
+	return &SharedGroup[S]{
+		name: name, filter: filter, subscription: sharePrefix + name + "/" + filter,
+		members: make(map[S]*member[S], 1),
+	}
 }
 
 // Name returns the share name.
@@ -29,42 +28,61 @@ func (g *SharedGroup[S]) Filter() string { return g.filter }
 // Subscription returns the filter as its members have subscribed to it.
 func (g *SharedGroup[S]) Subscription() string { return g.subscription }
 
-// Members returns the members of this moment in the order in which they came;
-// the caller must not change them. There are none if the last one left since
+// Online returns the members that are connected, as far as the index was told: see
+// Index.SetOnline. There are none in either roster if the last member left since
 // the match.
-func (g *SharedGroup[S]) Members() []Entry[S] { return *g.members.Load() }
+func (g *SharedGroup[S]) Online() *Roster[S] { return &g.online }
+
+// Offline returns the other members.
+func (g *SharedGroup[S]) Offline() *Roster[S] { return &g.offline }
 
 // Next returns a number that is one greater at each call and wraps around.
 // Taken modulo the number of members it gives the one whose turn it is.
 func (g *SharedGroup[S]) Next() uint32 { return g.turn.Add(1) - 1 }
 
-// put adds a member or replaces its options. Only the index's writer calls it,
-// as it does remove.
-func (g *SharedGroup[S]) put(e Entry[S]) (existed, changed bool) {
-	members := g.Members()
-	i := indexOf(members, e.Subscriber)
-	switch {
-	case i < 0:
-		// Room behind the end is no reader's: only remove makes the list
-		// shorter, and it moves to a new array.
-		members = append(members, e)
-	case members[i].Options == e.Options:
-		return true, false
-	default:
-		members = slices.Clone(members)
-		members[i] = e
+func (g *SharedGroup[S]) roster(online bool) *Roster[S] {
+	if online {
+		return &g.online
 	}
-	g.members.Store(&members)
-	return i >= 0, true
+	return &g.offline
+}
+
+// put adds a member, which is online, or replaces its options. Only the index's
+// writer calls it, as it does remove and move.
+func (g *SharedGroup[S]) put(e Entry[S]) (existed, changed bool) {
+	old := g.members[e.Subscriber]
+	if old != nil && old.Options == e.Options {
+		return true, false
+	}
+	m := &member[S]{Entry: e, online: true}
+	g.members[e.Subscriber] = m
+	if old == nil {
+		g.online.add(m)
+		return false, true
+	}
+	m.online = old.online
+	g.roster(m.online).replace(old, m)
+	return true, true
 }
 
 func (g *SharedGroup[S]) remove(s S) (existed bool) {
-	members := g.Members()
-	i := indexOf(members, s)
-	if i < 0 {
+	m := g.members[s]
+	if m == nil {
 		return false
 	}
-	rest := slices.Concat(members[:i], members[i+1:])
-	g.members.Store(&rest)
+	delete(g.members, s)
+	g.roster(m.online).remove(m)
 	return true
+}
+
+// move brings a member to the roster that it belongs to.
+func (g *SharedGroup[S]) move(s S, online bool) {
+	m := g.members[s]
+	if m == nil || m.online == online {
+		return
+	}
+	g.roster(m.online).remove(m)
+	m = &member[S]{Entry: m.Entry, online: online} // a reader may have the other one
+	g.members[s] = m
+	g.roster(online).add(m)
 }

@@ -518,13 +518,30 @@ type MQTT struct {
 	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="maxSubscriptionBytesPerClient is positive"
 	MaxSubscriptionBytesPerClient *resource.Quantity `json:"maxSubscriptionBytesPerClient,omitempty"`
 
+	// Shared subscriptions of one client, which count as subscriptions too. Each
+	// gets a copy of every message that it matches. Default: 100.
+	// +optional
+	// +kubebuilder:default=100
+	// +kubebuilder:validation:Minimum=1
+	MaxSharedSubscriptionsPerClient *int32 `json:"maxSharedSubscriptionsPerClient,omitempty"`
+
+	// Sessions of all clients, connected or not. A client that would begin one
+	// more is refused with reason code 0x97 (MQTT 3: return code 3); one that
+	// comes back to its session is not. Default: one for each 4Ki of
+	// resources.limits.memory, and of persistence.size where that is smaller, at
+	// most 1000000. Example: 50000.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	MaxSessions *int32 `json:"maxSessions,omitempty"`
+
 	// Messages that wait for one offline or slow session. Default: 10000.
 	// +optional
 	// +kubebuilder:default=10000
 	// +kubebuilder:validation:Minimum=1
 	MaxQueuedMessages *int32 `json:"maxQueuedMessages,omitempty"`
 
-	// Bytes that wait for one offline or slow session. Default: 16Mi.
+	// Bytes that wait for one offline or slow session, with the memory that holds
+	// them; less while the broker is short of memory or of disk. Default: 16Mi.
 	// +optional
 	// +kubebuilder:default="16Mi"
 	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="maxQueuedBytes is positive"

@@ -68,6 +68,7 @@ func (m *MQTT) setDefaults() {
 	fill(&m.ReceiveMaximum, 1024)
 	fill(&m.TopicAliasMaximum, 64)
 	fill(&m.MaxSubscriptionsPerClient, 1000)
+	fill(&m.MaxSharedSubscriptionsPerClient, 100)
 	fill(&m.MaxQueuedMessages, 10000)
 	fill(&m.MaxQueuedBytes, resource.MustParse("16Mi"))
 	fillEmpty(&m.Overflow, "DropNewest")

@@ -252,6 +252,25 @@ type UserLimits struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	MaxSubscriptions *int32 `json:"maxSubscriptions,omitempty"`
+
+	// Sessions at a time, of clients that are connected or away. A client that
+	// would begin one more is refused with reason code 0x97 (MQTT 3: return code
+	// 3). Example: 10.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	MaxSessions *int32 `json:"maxSessions,omitempty"`
+
+	// Retained messages that this user was the last to publish. One that would be
+	// more is delivered to current subscribers, and not kept. Example: 100.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	MaxRetainedMessages *int32 `json:"maxRetainedMessages,omitempty"`
+
+	// Bytes of these retained messages, with the memory that holds them.
+	// Example: 1Mi.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="maxRetainedBytes is positive"
+	MaxRetainedBytes *resource.Quantity `json:"maxRetainedBytes,omitempty"`
 }
 
 // MQTTUserStatus is what the operator found.

@@ -557,6 +557,16 @@ func (in *MQTT) DeepCopyInto(out *MQTT) {
 		x := (*in).DeepCopy()
 		*out = &x
 	}
+	if in.MaxSharedSubscriptionsPerClient != nil {
+		in, out := &in.MaxSharedSubscriptionsPerClient, &out.MaxSharedSubscriptionsPerClient
+		*out = new(int32)
+		**out = **in
+	}
+	if in.MaxSessions != nil {
+		in, out := &in.MaxSessions, &out.MaxSessions
+		*out = new(int32)
+		**out = **in
+	}
 	if in.MaxQueuedMessages != nil {
 		in, out := &in.MaxQueuedMessages, &out.MaxQueuedMessages
 		*out = new(int32)
@@ -1253,6 +1263,21 @@ func (in *UserLimits) DeepCopyInto(out *UserLimits) {
 		in, out := &in.MaxSubscriptions, &out.MaxSubscriptions
 		*out = new(int32)
 		**out = **in
+	}
+	if in.MaxSessions != nil {
+		in, out := &in.MaxSessions, &out.MaxSessions
+		*out = new(int32)
+		**out = **in
+	}
+	if in.MaxRetainedMessages != nil {
+		in, out := &in.MaxRetainedMessages, &out.MaxRetainedMessages
+		*out = new(int32)
+		**out = **in
+	}
+	if in.MaxRetainedBytes != nil {
+		in, out := &in.MaxRetainedBytes, &out.MaxRetainedBytes
+		x := (*in).DeepCopy()
+		*out = &x
 	}
 }
 

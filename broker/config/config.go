@@ -183,6 +183,10 @@ type MQTT struct {
 	MaxSubscriptionsPerClient int      `json:"maxSubscriptionsPerClient,omitempty"`
 	// MaxSubscriptionBytesPerClient bounds the topic filters of one client.
 	MaxSubscriptionBytesPerClient int64 `json:"maxSubscriptionBytesPerClient,omitempty"`
+	// MaxSharedSubscriptionsPerClient bounds those of them that are shared.
+	MaxSharedSubscriptionsPerClient int `json:"maxSharedSubscriptionsPerClient,omitempty"`
+	// MaxSessions of all clients, connected or not.
+	MaxSessions int `json:"maxSessions,omitempty"`
 	// MaxQueuedMessages and MaxQueuedBytes bound what waits for one offline or
 	// slow session.
 	MaxQueuedMessages int      `json:"maxQueuedMessages,omitempty"`
@@ -202,6 +206,9 @@ type Persistence struct {
 	// SyncEvery bounds what a power cut can take of what was acknowledged. 0
 	// acknowledges nothing before it is on disk.
 	SyncEvery Duration `json:"syncEvery,omitempty"`
+	// Size of the volume in bytes, where it is less than that of its file system.
+	// 0: all of that.
+	Size int64 `json:"size,omitempty"`
 }
 
 // Drain paces the disconnects of an orderly stop.
@@ -256,6 +263,9 @@ type UserLimits struct {
 	MaxPacketSize         int64 `json:"maxPacketSize,omitempty"`         // bytes
 	MaxQueuedMessages     int   `json:"maxQueuedMessages,omitempty"`
 	MaxSubscriptions      int   `json:"maxSubscriptions,omitempty"`
+	MaxSessions           int   `json:"maxSessions,omitempty"`
+	MaxRetainedMessages   int   `json:"maxRetainedMessages,omitempty"` // that the user published last
+	MaxRetainedBytes      int64 `json:"maxRetainedBytes,omitempty"`
 }
 
 // Effect of a rule.

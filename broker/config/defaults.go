@@ -11,6 +11,8 @@ const (
 	DefaultReceiveMaximum            = 1024
 	DefaultTopicAliasMaximum         = 64
 	DefaultMaxSubscriptionsPerClient = 1000
+	DefaultMaxSharedSubscriptions    = 100
+	DefaultMaxSessions               = 1000000
 	DefaultMaxQueuedMessages         = 10000
 	DefaultMaxQueuedBytes            = 16 << 20
 	DefaultOverflow                  = DropNewest
@@ -34,7 +36,8 @@ func (s Settings) Defaulted() Settings {
 	s.MQTT = s.MQTT.Defaulted()
 	s.Drain = s.Drain.Defaulted()
 	if s.Persistence != nil {
-		s.Persistence = &Persistence{SyncEvery: s.Persistence.SyncEvery}
+		p := *s.Persistence
+		s.Persistence = &p
 	}
 	return s
 }
@@ -61,6 +64,8 @@ func (m MQTT) Defaulted() MQTT {
 	m.TopicAliasMaximum = orPointer(m.TopicAliasMaximum, DefaultTopicAliasMaximum)
 	m.MaxSubscriptionsPerClient = or(m.MaxSubscriptionsPerClient, DefaultMaxSubscriptionsPerClient)
 	m.MaxSubscriptionBytesPerClient = or(m.MaxSubscriptionBytesPerClient, subscriptionBytes(m.MaxSubscriptionsPerClient))
+	m.MaxSharedSubscriptionsPerClient = or(m.MaxSharedSubscriptionsPerClient, DefaultMaxSharedSubscriptions)
+	m.MaxSessions = or(m.MaxSessions, DefaultMaxSessions)
 	m.MaxQueuedMessages = or(m.MaxQueuedMessages, DefaultMaxQueuedMessages)
 	m.MaxQueuedBytes = or(m.MaxQueuedBytes, DefaultMaxQueuedBytes)
 	m.Overflow = or(m.Overflow, DefaultOverflow)

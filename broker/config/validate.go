@@ -73,6 +73,7 @@ func (s *Settings) Validate() error {
 	if s.Persistence != nil {
 		p.at(".persistence.syncEvery").must(s.Persistence.SyncEvery >= 0,
 			"%s is negative; use a duration such as 1s, or 0s to sync before each acknowledgement", time.Duration(s.Persistence.SyncEvery))
+		validateCount(p.at(".persistence.size"), s.Persistence.Size)
 	}
 	return p.join()
 }
@@ -170,6 +171,8 @@ func (m *MQTT) validate(p problems) {
 	}
 	validateCount(p.at(".maxSubscriptionsPerClient"), m.MaxSubscriptionsPerClient)
 	validateCount(p.at(".maxSubscriptionBytesPerClient"), m.MaxSubscriptionBytesPerClient)
+	validateCount(p.at(".maxSharedSubscriptionsPerClient"), m.MaxSharedSubscriptionsPerClient)
+	validateCount(p.at(".maxSessions"), m.MaxSessions)
 	validateCount(p.at(".maxQueuedMessages"), m.MaxQueuedMessages)
 	validateCount(p.at(".maxQueuedBytes"), m.MaxQueuedBytes)
 	validateEnum(p.at(".overflow"), m.Overflow, "", DropNewest, DropOldest, Disconnect)
@@ -247,6 +250,9 @@ func (l *UserLimits) validate(p problems) {
 	validateCount(p.at(".maxPacketSize"), l.MaxPacketSize)
 	validateCount(p.at(".maxQueuedMessages"), l.MaxQueuedMessages)
 	validateCount(p.at(".maxSubscriptions"), l.MaxSubscriptions)
+	validateCount(p.at(".maxSessions"), l.MaxSessions)
+	validateCount(p.at(".maxRetainedMessages"), l.MaxRetainedMessages)
+	validateCount(p.at(".maxRetainedBytes"), l.MaxRetainedBytes)
 }
 
 func (y *Policy) validate(p problems) {

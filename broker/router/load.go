@@ -65,6 +65,7 @@ func (l *loader) LoadSession(rec store.Session) error {
 	s.session.Park()
 	l.sessions[s.ID] = s
 	l.r.sessions.add(s)
+	l.r.sessions.users.begin(rec.Username, 0)
 	access := l.r.access.Load()
 	l.r.authorize(s, access)
 	if s.disconnected.IsZero() {

@@ -19,6 +19,8 @@ type Limits struct {
 	// broker started.
 	Queue    session.Limits
 	Overflow Overflow
+	// Sessions of all clients, connected or not.
+	Sessions int
 	// SharedSubscriptions of one session.
 	SharedSubscriptions int
 	// MaxQoS that a subscription is granted.

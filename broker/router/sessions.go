@@ -24,31 +24,6 @@ type registry struct {
 	users users
 }
 
-// users counts the connections of each user.
-type users struct {
-	mu     sync.Mutex
-	byName map[string]int
-}
-
-func (u *users) leave(name string) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.byName[name]--; u.byName[name] == 0 {
-		delete(u.byName, name)
-	}
-}
-
-// take adds one unless there are limit of them; 0 is no limit.
-func (u *users) take(name string, limit int) packet.ReasonCode {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if limit > 0 && u.byName[name] >= limit {
-		return packet.ReasonQuotaExceeded
-	}
-	u.byName[name]++
-	return packet.ReasonSuccess
-}
-
 type shard struct {
 	mu   sync.Mutex
 	byID map[string]*Subscriber
@@ -56,7 +31,7 @@ type shard struct {
 
 func (g *registry) init() {
 	g.seed = maphash.MakeSeed()
-	g.users.byName = map[string]int{}
+	g.users.byName = map[string]*holding{}
 	for i := range g.shards {
 		g.shards[i].byID = map[string]*Subscriber{}
 	}
@@ -118,8 +93,9 @@ type Connect struct {
 	MaxPacket int
 	// TopicAliases that the client takes; 0 is none.
 	TopicAliases int
-	// MaxConnections of the user at a time; 0 is no limit.
+	// MaxConnections of the user at a time, and MaxSessions; 0 is no limit.
 	MaxConnections int
+	MaxSessions    int
 	Limits         session.Limits
 	Overflow       Overflow
 	// Will is published when the connection ends other than by a DISCONNECT
@@ -152,16 +128,35 @@ func (w *Worker) Connect(c *Connect) (s *Subscriber, present bool, wait func(don
 	s, wills, wait, reason := w.existing(sh, c)
 	if wait == nil && !reason.IsError() {
 		if present = s != nil; !present {
-			s = &Subscriber{ClientID: c.Principal.ClientID}
-			if s.session.Durable = c.Expiry > 0; s.session.Durable {
-				s.ID = w.r.store.NextID()
-			}
-			g.put(sh, s)
+			s, reason = w.begin(sh, c)
 		}
-		w.join(s, c)
+		if s != nil {
+			w.join(s, c)
+		}
 	}
 	w.followUp(wills)
 	return s, present, wait, reason
+}
+
+// begin makes a session for a client that has none, unless there are too many. The
+// shard is locked, and the connection was counted.
+func (w *Worker) begin(sh *shard, c *Connect) (*Subscriber, packet.ReasonCode) {
+	g := &w.r.sessions
+	name := c.Principal.Username
+	reason := packet.ReasonQuotaExceeded
+	if most := w.r.limits.Load().Sessions; most == 0 || g.count.Load() < int64(most) {
+		reason = g.users.begin(name, c.MaxSessions)
+	}
+	if reason.IsError() {
+		g.users.leave(name)
+		return nil, reason
+	}
+	s := &Subscriber{ClientID: c.Principal.ClientID}
+	if s.session.Durable = c.Expiry > 0; s.session.Durable {
+		s.ID = w.r.store.NextID()
+	}
+	g.put(sh, s)
+	return s, packet.ReasonSuccess
 }
 
 // existing returns the session that the client goes on with, if there is one.
@@ -381,6 +376,7 @@ func (w *Worker) end(sh *shard, s *Subscriber) (wills []*session.Message) {
 	s.ended, s.reading, s.replays = true, nil, nil
 	s.setRights(none)
 	w.r.sessions.count.Add(-1)
+	w.r.sessions.users.end(s.principal.Username)
 	if s.session.Shares() && w.r.sessions.shared.Load() > 0 {
 		w.leave(s, len(wills) > 0)
 		return wills

@@ -310,7 +310,7 @@ func (c *conn) applyUserLimits(who auth.Principal, req *router.Connect) {
 	}
 	c.limits.maxPacket = narrow(c.limits.maxPacket, limit32(u.Limits.MaxPacketSize))
 	c.limits.maxSubscriptions = narrow(c.limits.maxSubscriptions, limit32(u.Limits.MaxSubscriptions))
-	req.MaxConnections = u.Limits.MaxConnections
+	req.MaxConnections, req.MaxSessions = u.Limits.MaxConnections, u.Limits.MaxSessions
 	req.Limits.QueuedMessages = narrow(req.Limits.QueuedMessages, u.Limits.MaxQueuedMessages)
 }
 

@@ -150,12 +150,14 @@ func (s *Server) settings() *config.Settings { return &s.config.Load().Settings 
 func (s *Server) routerLimits() router.Limits {
 	m := s.settings().MQTT
 	return router.Limits{
-		RetainedMessages: m.MaxRetainedMessages,
-		RetainedBytes:    m.MaxRetainedBytes,
-		MaxQoS:           *m.MaxQoS,
-		Queue:            queueLimits(&m),
-		Backlog:          mostBacklog,
-		Overflow:         overflow(m.Overflow),
+		RetainedMessages:    m.MaxRetainedMessages,
+		RetainedBytes:       m.MaxRetainedBytes,
+		SharedSubscriptions: m.MaxSharedSubscriptionsPerClient,
+		Sessions:            m.MaxSessions,
+		MaxQoS:              *m.MaxQoS,
+		Queue:               queueLimits(&m),
+		Overflow:            overflow(m.Overflow),
+		Backlog:             mostBacklog,
 	}
 }
 

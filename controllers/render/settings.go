@@ -48,7 +48,9 @@ func settings(b *v1alpha1.Broker, paths Paths) config.Settings {
 	}
 	if *b.Spec.Persistence.Enabled {
 		s.Persistence = persistence(b.Spec.Persistence.Sync)
+		s.Persistence.Size = b.Spec.Persistence.Size.Value()
 	}
+	s.MQTT.MaxSessions = maxSessions(&b.Spec)
 	for i := range b.Spec.Listeners {
 		s.Listeners = append(s.Listeners, listener(b, &b.Spec.Listeners[i], paths))
 	}
@@ -102,25 +104,45 @@ func listenerTLS(name string, tls *v1alpha1.TLS, paths Paths) *config.TLS {
 func mqtt(m v1alpha1.MQTT) config.MQTT {
 	qos, aliases := byte(*m.MaxQoS), int(*m.TopicAliasMaximum)
 	out := config.MQTT{
-		MaxPacketSize:             m.MaxPacketSize.Value(),
-		MaxQoS:                    &qos,
-		KeepAliveMax:              duration(m.KeepAliveMax),
-		SessionExpiryMax:          duration(m.SessionExpiryMax),
-		ReceiveMaximum:            int(*m.ReceiveMaximum),
-		TopicAliasMaximum:         &aliases,
-		MaxSubscriptionsPerClient: int(*m.MaxSubscriptionsPerClient),
-		MaxQueuedMessages:         int(*m.MaxQueuedMessages),
-		MaxQueuedBytes:            m.MaxQueuedBytes.Value(),
-		Overflow:                  config.Overflow(m.Overflow),
-		MaxRetainedMessages:       int(*m.Retained.MaxMessages),
-		MaxRetainedBytes:          m.Retained.MaxBytes.Value(),
-		SysInterval:               sysInterval(m.SysInterval),
-		ResponseInformation:       m.ResponseInformation,
+		MaxPacketSize:                   m.MaxPacketSize.Value(),
+		MaxQoS:                          &qos,
+		KeepAliveMax:                    duration(m.KeepAliveMax),
+		SessionExpiryMax:                duration(m.SessionExpiryMax),
+		ReceiveMaximum:                  int(*m.ReceiveMaximum),
+		TopicAliasMaximum:               &aliases,
+		MaxSubscriptionsPerClient:       int(*m.MaxSubscriptionsPerClient),
+		MaxSharedSubscriptionsPerClient: int(*m.MaxSharedSubscriptionsPerClient),
+		MaxQueuedMessages:               int(*m.MaxQueuedMessages),
+		MaxQueuedBytes:                  m.MaxQueuedBytes.Value(),
+		Overflow:                        config.Overflow(m.Overflow),
+		MaxRetainedMessages:             int(*m.Retained.MaxMessages),
+		MaxRetainedBytes:                m.Retained.MaxBytes.Value(),
+		SysInterval:                     sysInterval(m.SysInterval),
+		ResponseInformation:             m.ResponseInformation,
 	}
 	if bytes := m.MaxSubscriptionBytesPerClient; bytes != nil {
 		out.MaxSubscriptionBytesPerClient = bytes.Value()
 	}
 	return out
+}
+
+// sessionSize is what a session takes at least, in memory and on disk, with the
+// room that a broker needs besides.
+const sessionSize = 4 << 10
+
+// maxSessions is how many sessions there is room for, unless the spec says it.
+func maxSessions(s *v1alpha1.BrokerSpec) int {
+	if s.MQTT.MaxSessions != nil {
+		return int(*s.MQTT.MaxSessions)
+	}
+	most := int64(config.DefaultMaxSessions)
+	if memory := s.Resources.Limits.Memory(); !memory.IsZero() {
+		most = min(most, memory.Value()/sessionSize)
+	}
+	if *s.Persistence.Enabled {
+		most = min(most, s.Persistence.Size.Value()/sessionSize)
+	}
+	return int(max(most, 1))
 }
 
 // sysInterval maps the 0s that turns $SYS off to the engine's way to say so,

@@ -133,6 +133,9 @@ func limits(l v1alpha1.UserLimits) config.UserLimits {
 		MaxPacketSize:         quantity(l.MaxPacketSize),
 		MaxQueuedMessages:     number(l.MaxQueuedMessages),
 		MaxSubscriptions:      number(l.MaxSubscriptions),
+		MaxSessions:           number(l.MaxSessions),
+		MaxRetainedMessages:   number(l.MaxRetainedMessages),
+		MaxRetainedBytes:      quantity(l.MaxRetainedBytes),
 	}
 }
 

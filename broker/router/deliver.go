@@ -68,7 +68,9 @@ func (w *Worker) sendQoS0(s *Subscriber, retain bool, ids []uint32) {
 	if frame, _ := w.encoded(s, packet.QoS0, retain, ids); frame != nil {
 		w.Counts[metrics.PublishSentQoS0]++
 		s.link.Write(w, frame)
-		w.Behind = w.Behind || s.link.Behind()
+		if s.link.Behind() {
+			w.slow = append(w.slow, s)
+		}
 	}
 }
 
@@ -125,7 +127,9 @@ func (w *Worker) enqueue(s *Subscriber, d *session.Delivery) {
 	})
 	if result != session.QueueFull {
 		w.persist(s, d)
-		w.Behind = w.Behind || s.link != nil && s.session.Crowded()
+		if s.link != nil && s.session.Crowded() {
+			w.slow = append(w.slow, s)
+		}
 		return
 	}
 	w.missed(s)

@@ -46,7 +46,9 @@ func (w *Worker) Publish(from *Publisher, p *packet.Publish, raw []byte) packet.
 		w.r.metrics.Denied(w.Now, from.Principal().Username, "publish", string(p.Topic))
 		return packet.ReasonNotAuthorized
 	}
-	return w.deliver(from.Subscriber, route, p, from.Version, raw)
+	reason := w.deliver(from.Subscriber, route, p, from.Version, raw)
+	w.Behind = len(w.slow) > 0 && w.holdsUp(from.Subscriber)
+	return reason
 }
 
 // PublishMessage delivers a message that no connection stands behind: a will
@@ -198,6 +200,7 @@ func mayReceiveShared(s *Subscriber, group string, name []byte) bool {
 // deliver hands p to everybody on the route, and keeps it if it is retained.
 func (w *Worker) deliver(from *Subscriber, rt *route, p *packet.Publish, v packet.Version, raw []byte) packet.ReasonCode {
 	w.frames.reset(p, v, raw)
+	w.slow = w.slow[:0]
 	if p.Retain {
 		if reason := w.retain(p); reason.IsError() {
 			return reason

@@ -24,6 +24,7 @@ type link struct {
 	frames    []byte // one after the other
 	most      int    // packets that it takes until it is congested; 0 is no bound
 	congested bool
+	behind    bool
 	kicked    packet.ReasonCode
 }
 
@@ -124,7 +125,7 @@ func (l *link) Congested() bool { return l.congested }
 // Full implements Link.
 func (l *link) Full() bool { return l.congested }
 
-func (l *link) Behind() bool { return false }
+func (l *link) Behind() bool { return l.behind }
 
 // Kick implements Link.
 func (l *link) Kick(reason packet.ReasonCode, _ string) { l.kicked = reason }

@@ -51,12 +51,13 @@ type Subscriber struct {
 
 	mu           sync.Mutex
 	maxPacket    uint32 // bytes that the client accepts in a packet; 0 is no limit
-	principal    auth.Principal
-	link         Link // nil while disconnected
+	holdUp       holdUp
 	ended        bool
 	reviewed     bool // what waits may have been queued under other rules
 	version      packet.Version
 	overflow     Overflow
+	principal    auth.Principal
+	link         Link     // nil while disconnected
 	aliases      *aliases // to the client, of the connection that stands
 	session      session.Session
 	disconnected time.Time

@@ -22,9 +22,9 @@ type Worker struct {
 	// Touched are the links that were written to in this round. Their loop
 	// flushes each once, at its end.
 	Touched []Link
-	// Behind says that a message went to a subscriber that does not keep up. The
-	// loop gives it time, by not reading the publisher for a while, and sets it
-	// back.
+	// Behind says that the last message went to a subscriber that does not keep up,
+	// and may hold up its publisher. The loop gives it time, by not reading the
+	// publisher for a while.
 	Behind bool
 
 	r         *Router
@@ -43,7 +43,8 @@ type Worker struct {
 	handed    atomic.Uint64       // batches that the store was given; other workers read it
 	left      []*session.Delivery // of shared subscriptions, by sessions that have ended
 	swept     swept
-	waking    bool // wakeSome is under way
+	waking    bool          // wakeSome is under way
+	slow      []*Subscriber // that a message went to and that do not keep up
 }
 
 // NewWorker returns a Worker whose loop runs what is given to post, from any

@@ -9,8 +9,8 @@ import (
 
 // stall is how long a publisher rests whose message went to a subscriber that
 // does not keep up. Each publisher then sends some hundred messages a second at
-// the most, until the subscriber has caught up, or has so much waiting that
-// messages are dropped: nobody can hold up others for good.
+// the most, until the subscriber has caught up or has held up publishers for long
+// enough; see router.Worker.Behind.
 const stall = 5 * time.Millisecond
 
 // price returns how long the connection is to rest after a message of size

@@ -68,6 +68,7 @@ type brokerProcess struct {
 	log      *slog.Logger
 	watcher  *config.Watcher
 	server   *server.Server
+	store    store.Store
 	admin    net.Listener
 	registry *prometheus.Registry
 	metrics  *metrics.Metrics
@@ -98,9 +99,20 @@ func openBroker(ctx context.Context, o brokerOptions, log *slog.Logger) (*broker
 	if err != nil {
 		err = errors.Join(err, st.Close())
 		_ = listener.Close()
-		return nil, explainTaken(err, "the Broker's spec.listeners")
+		return nil, withStatus(explainTaken(err, "the Broker's spec.listeners"))
 	}
-	return &brokerProcess{log: log, watcher: watcher, server: s, admin: listener, registry: registry, metrics: m}, nil
+	return &brokerProcess{
+		log: log, watcher: watcher, server: s, store: st, admin: listener, registry: registry, metrics: m,
+	}, nil
+}
+
+// withStatus has the process end with a status of its own where the storage does
+// not work, so that others know.
+func withStatus(err error) error {
+	if errors.Is(err, server.ErrStorage) {
+		return &exitStatus{client.ExitStorage, err}
+	}
+	return err
 }
 
 // openStore opens what outlives the process, if the settings want that.
@@ -108,7 +120,11 @@ func openStore(dir string, p *config.Persistence, log *slog.Logger) (store.Store
 	if p == nil {
 		return memory.New(), nil
 	}
-	return pebble.Open(pebble.Options{Dir: dir, SyncEvery: time.Duration(p.SyncEvery), Logger: log})
+	st, err := pebble.Open(pebble.Options{Dir: dir, SyncEvery: time.Duration(p.SyncEvery), Logger: log})
+	if err != nil {
+		return nil, withStatus(fmt.Errorf("%w: %w", server.ErrStorage, err))
+	}
+	return st, nil
 }
 
 // explainTaken says what to do about an address that another program has.
@@ -147,7 +163,7 @@ func (b *brokerProcess) run(ctx context.Context) error {
 	endWatch()
 	<-watchEnded
 	endAdmin()
-	return errors.Join(err, <-adminEnded)
+	return withStatus(errors.Join(err, <-adminEnded))
 }
 
 // Live says whether the engine turns. While it ends nobody should hurry it.
@@ -175,6 +191,7 @@ func (b *brokerProcess) Status() client.Status {
 	}
 	s := b.server.Status()
 	status.Revision, status.Clients = s.Revision, s.Clients
+	status.Storage = storageStatus(b.store.Health())
 	if err := b.watcher.Err(); err != nil {
 		status.Error = err.Error()
 	}
@@ -187,6 +204,18 @@ func (b *brokerProcess) Status() client.Status {
 		})
 	}
 	return status
+}
+
+// storageStatus tells of a store on disk.
+func storageStatus(h store.Health) *client.Storage {
+	if h.Disk == 0 && h.Total == 0 {
+		return nil
+	}
+	s := &client.Storage{Used: h.Disk, Free: h.Free, Total: h.Total}
+	if h.Err != nil {
+		s.Error = h.Err.Error()
+	}
+	return s
 }
 
 func certificateStatus(c *x509.Certificate) *client.Certificate {

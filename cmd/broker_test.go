@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/godwit-mqtt/godwit/broker/admin/client"
 	"github.com/godwit-mqtt/godwit/broker/brokertest"
 	"github.com/godwit-mqtt/godwit/broker/config"
 	"github.com/godwit-mqtt/godwit/broker/packet"
@@ -67,5 +70,30 @@ func TestBrokerRevokesWhileItEnds(t *testing.T) {
 	}
 	if err := <-ended; err != nil {
 		t.Errorf("ended with %v", err)
+	}
+}
+
+// The operator tells by the status of the process, and by its last line, why a pod
+// does not come up.
+func TestBrokerWhoseStorageDoesNotOpenSaysSo(t *testing.T) {
+	dir := t.TempDir()
+	writeJSON(t, dir, config.SettingsFile, &config.Settings{
+		Name: "test/broker", Listeners: []config.Listener{{Name: "mqtt", Address: "127.0.0.1"}}, Persistence: &config.Persistence{},
+	})
+	writeJSON(t, dir, config.AccessFile, &config.Access{})
+	data := filepath.Join(dir, "data")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	brokertest.WriteFile(t, filepath.Join(data, "000004.log"), []byte("of a store whose manifest is gone"))
+	o := brokerOptions{settingsDir: dir, accessDir: dir, dataDir: data, adminAddress: "127.0.0.1:0"}
+	_, err := openBroker(t.Context(), o, slog.New(slog.DiscardHandler))
+	var out strings.Builder
+	if status := report(&out, err); status != client.ExitStorage {
+		t.Errorf("the process ends with %d: %v", status, err)
+	}
+	want := client.LastWords + "the storage does not work: open store in " + data + ": 000004.log is there"
+	if !strings.HasPrefix(out.String(), want) {
+		t.Errorf("it says %q, want %q", out.String(), want)
 	}
 }

@@ -16,6 +16,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/godwit-mqtt/godwit/broker/admin/client"
 )
 
 // version is set by the linker.
@@ -56,7 +58,7 @@ func report(w io.Writer, err error) int {
 		status = &exitStatus{1, err}
 	}
 	if status.err != nil {
-		fmt.Fprintln(w, "godwit:", indent(status.err))
+		fmt.Fprintln(w, client.LastWords+indent(status.err))
 	}
 	return status.code
 }

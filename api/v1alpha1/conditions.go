@@ -15,6 +15,10 @@ const (
 	// ConditionConfigApplied of a Broker is True when every running pod enforces
 	// the configuration that was rendered last.
 	ConditionConfigApplied = "ConfigApplied"
+	// ConditionStorageReady of a Broker is True when its pods can store new
+	// sessions and messages. While it is False because the disk is full, sessions
+	// that exist go on, and the Broker may be Ready.
+	ConditionStorageReady = "StorageReady"
 	// ConditionAccepted of a MQTTUser or TopicACL is True when it is valid and its
 	// Broker admits it.
 	ConditionAccepted = "Accepted"
@@ -70,6 +74,11 @@ const (
 	ReasonApplying = "Applying"
 	// ReasonConfigRejected: a pod did not take the newest files.
 	ReasonConfigRejected = "ConfigRejected"
+	// ReasonStorageFull: the disk of a pod has no space for anything new.
+	ReasonStorageFull = "StorageFull"
+	// ReasonStorageFailed: a pod cannot open what it has stored, or its disk has
+	// failed.
+	ReasonStorageFailed = "StorageFailed"
 	// ReasonScaledToZero: spec.replicas is 0.
 	ReasonScaledToZero = "ScaledToZero"
 )

@@ -73,13 +73,13 @@ func TestGaugesAreReadWhenAsked(t *testing.T) {
 	read := func() float64 { n++; return n }
 	m.SetGauges(Gauges{
 		Connections: read, Sessions: read, Subscriptions: read, Retained: read, RetainedBytes: read,
-		StoredMessages: read, StoreHealthy: read, StoreDamaged: read, StoreBytes: read, StoreBacklog: read,
+		StoredMessages: read, StoreHealthy: read, StoreDamaged: read, StoreBytes: read, StoreBacklog: read, StoreFree: read,
 	})
 	if n != 0 {
 		t.Error("read before anybody asked")
 	}
 	got := gathered(t, m)
-	if _, ok := got["godwit_sessions{}"]; !ok || n < 10 {
+	if _, ok := got["godwit_sessions{}"]; !ok || n < 11 {
 		t.Errorf("%v after %v reads", got, n)
 	}
 }

@@ -36,6 +36,7 @@ var (
 	descStoreHealthy    = described("store_healthy", "1 if the store takes messages and sessions, 0 if it has failed or has no space left.")
 	descStoreDamaged    = described("store_damaged_records", "Records that could not be read when the broker started.")
 	descStoreBytes      = described("store_bytes", "Bytes that the store takes on disk.")
+	descStoreFree       = described("store_free_bytes", "Bytes that are free on the disk of the store, its reserve not among them; 0 where it is on none.")
 	descStoreBacklog    = described("store_backlog_bytes", "Bytes of memory, about, that wait to be written to the disk.")
 )
 
@@ -94,6 +95,7 @@ func (g *Gauges) collect(ch chan<- prometheus.Metric) {
 		descStoreDamaged:   g.StoreDamaged,
 		descStoreBytes:     g.StoreBytes,
 		descStoreBacklog:   g.StoreBacklog,
+		descStoreFree:      g.StoreFree,
 	} {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, read())
 	}

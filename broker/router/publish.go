@@ -52,7 +52,8 @@ func (w *Worker) Publish(from *Publisher, p *packet.Publish, raw []byte) packet.
 }
 
 // PublishMessage delivers a message that no connection stands behind: a will
-// or one of the broker's own.
+// or one of the broker's own. It is dropped where it would have to be stored and
+// the store takes nothing new.
 func (w *Worker) PublishMessage(m *session.Message) packet.ReasonCode {
 	var p packet.Publish
 	m.Fill(&p, w.Now)
@@ -60,6 +61,10 @@ func (w *Worker) PublishMessage(m *session.Message) packet.ReasonCode {
 	route, ok := w.lookup(p.Topic)
 	if !ok {
 		return packet.ReasonTopicNameInvalid
+	}
+	if w.r.refusing.Load() && (p.QoS > packet.QoS0 && route.durable(nil) || p.Retain && len(p.Payload) > 0 && !ofBroker(m.Topic)) {
+		w.Counts[metrics.PublishRefused]++
+		return packet.ReasonQuotaExceeded
 	}
 	return w.deliver(nil, route, &p, packet.V5, nil)
 }

@@ -1,16 +1,21 @@
 package server
 
 import (
+	"math"
 	"time"
 
+	"github.com/godwit-mqtt/godwit/broker/config"
 	"github.com/godwit-mqtt/godwit/broker/packet"
 )
 
 // drain disconnects all clients at the configured pace, so that they do not all
 // come back in the same moment, and waits until they are gone or the time for it
-// is over.
+// is over. Where the store has failed it hurries: nothing can be done for them.
 func (s *Server) drain() {
 	d := s.settings().Drain
+	if s.storageFailure() != nil {
+		d.DisconnectRate, d.Timeout = math.MaxInt32, min(d.Timeout, config.Duration(hastyDrain))
+	}
 	deadline := time.Now().Add(time.Duration(d.Timeout))
 	const beats = 20 // a second
 	beat := time.NewTicker(time.Second / beats)
@@ -28,6 +33,10 @@ func (s *Server) drain() {
 		<-beat.C
 	}
 }
+
+// hastyDrain is how long clients have to take their DISCONNECT where the store has
+// failed.
+const hastyDrain = 5 * time.Second
 
 // dismiss disconnects the next n clients from a descriptor on, and returns where
 // to go on.

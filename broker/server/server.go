@@ -57,9 +57,11 @@ type Server struct {
 	draining      atomic.Bool   // no client is taken any more
 	logins        *logins
 	loops         []*loop
-	groups        []*loopGroup // of all loops
-	turn          int          // the loop that got the last connection; owned by the first loop
-	refusing      bool         // the store takes nothing new, as far as is known; owned by keepTime
+	groups        []*loopGroup          // of all loops
+	turn          int                   // the loop that got the last connection; owned by the first loop
+	broken        chan struct{}         // closed with failed
+	failed        atomic.Pointer[error] // why the store has failed
+	refusing      bool                  // the store takes nothing new, as far as is known; owned by keepTime
 
 	config atomic.Pointer[config.Config] // defaulted
 	access atomic.Pointer[auth.Snapshot]
@@ -93,6 +95,7 @@ func New(o Options) (*Server, error) {
 		logins:        newLogins(runtime.GOMAXPROCS(0)),
 		table:         make([]atomic.Pointer[conn], openFiles()),
 		ports:         map[string]*port{},
+		broken:        make(chan struct{}),
 	}
 	access, err := auth.Compile(o.Config)
 	if err != nil {
@@ -103,7 +106,7 @@ func New(o Options) (*Server, error) {
 	s.setConfig(o.Config)
 	s.router = router.New(o.Store, o.Metrics, access, s.routerLimits())
 	if err := s.router.Load(s.started); err != nil {
-		return nil, fmt.Errorf("load store: %w", err)
+		return nil, fmt.Errorf("%w: load store: %w", ErrStorage, err)
 	}
 	if err := s.openLoops(); err != nil {
 		return nil, err
@@ -170,6 +173,7 @@ func (s *Server) gauges() metrics.Gauges {
 		RetainedBytes:  func() float64 { _, n := s.router.Retained(); return float64(n) },
 		StoredMessages: func() float64 { return float64(s.router.Listed()) },
 		StoreHealthy:   s.storeHealthy,
+		StoreFree:      func() float64 { return float64(s.store.Health().Free) },
 		StoreBacklog:   func() float64 { return float64(s.store.Backlog()) },
 		StoreDamaged:   func() float64 { return float64(s.store.Health().Damaged) },
 		StoreBytes:     func() float64 { return float64(s.store.Health().Disk) },
@@ -177,7 +181,8 @@ func (s *Server) gauges() metrics.Gauges {
 }
 
 // Serve serves clients until ctx ends. It then disconnects them at the
-// configured pace, closes the store and returns.
+// configured pace, closes the store and returns. It ends by itself, soon and with
+// ErrStorage, where the store has failed.
 func (s *Server) Serve(ctx context.Context) error {
 	for _, l := range s.loops {
 		l.beat.Store(time.Now().UnixNano())
@@ -188,7 +193,10 @@ func (s *Server) Serve(ctx context.Context) error {
 	ticking, stopTicking := context.WithCancel(context.Background())
 	var clock sync.WaitGroup
 	clock.Go(func() { s.keepTime(ticking) })
-	<-ctx.Done()
+	select {
+	case <-ctx.Done():
+	case <-s.broken:
+	}
 	s.draining.Store(true)
 	s.closePorts()
 	s.drain()
@@ -199,7 +207,11 @@ func (s *Server) Serve(ctx context.Context) error {
 		g.halt()
 	}
 	s.router.Close()
-	if err := s.store.Close(); err != nil {
+	err := s.store.Close()
+	if failure := s.storageFailure(); failure != nil {
+		return failure
+	}
+	if err != nil {
 		return fmt.Errorf("close store: %w", err)
 	}
 	return nil

@@ -68,6 +68,7 @@ func (r *Reconciler) reconcileProgramming(ctx context.Context, s *scope) error {
 		return fmt.Errorf("list pods: %w", err)
 	}
 	s.pods = r.ask(ctx, running(s, pods.Items))
+	s.broken = broken(s, pods.Items)
 	err = r.touchPods(ctx, s)
 	if s.rendered == nil {
 		return err

@@ -48,6 +48,9 @@ type scope struct {
 	// answers, and whether one takes longer than it should to be up to date.
 	pods    []podAnswer
 	overdue bool
+	// broken is set by reconcileProgramming: the pods whose storage does not work,
+	// and why.
+	broken []string
 
 	stalls []notice
 	waits  []notice

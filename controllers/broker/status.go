@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -93,9 +94,9 @@ func (s *scope) computeStatus() {
 
 // conditions in the order in which they are computed: the summary last.
 func (s *scope) conditions() []metav1.Condition {
-	tls, config, stalled := s.tls, s.configCondition(), s.stalledCondition()
+	tls, config, storage, stalled := s.tls, s.configCondition(), s.storageCondition(), s.stalledCondition()
 	ready := s.readyCondition(stalled, tls, config)
-	return []metav1.Condition{tls, config, stalled, s.reconcilingCondition(stalled, ready), ready}
+	return []metav1.Condition{tls, config, storage, stalled, s.reconcilingCondition(stalled, ready), ready}
 }
 
 // reconcilingCondition tells of calls that failed whether or not the Broker is
@@ -156,6 +157,8 @@ func (s *scope) readyCondition(stalled, tls, config metav1.Condition) metav1.Con
 	case len(s.waits) > 0:
 		n := joined(s.waits)
 		return no(n.reason, n.message)
+	case len(s.broken) > 0:
+		return no(v1alpha1.ReasonStorageFailed, strings.Join(s.broken, "; "))
 	}
 	if n := s.rollout(); n != nil {
 		return no(n.reason, n.message)

@@ -28,8 +28,9 @@ const (
 
 	// ContainerName of the broker in its pod.
 	ContainerName = "broker"
-	dataVolume    = "data"
-	nonRoot       = 65532
+	// DataVolume is mounted at DataDir; the claim of a pod is named after it and the pod.
+	DataVolume = "data"
+	nonRoot    = 65532
 	// afterDrain is the time that a pod has left when its drain timed out.
 	afterDrain = 30 * time.Second
 )
@@ -61,7 +62,7 @@ func StatefulSet(b *v1alpha1.Broker, image string) *appsv1.StatefulSet {
 // StatefulSet's volumes cannot.
 func volumeClaim(b *v1alpha1.Broker) corev1.PersistentVolumeClaim {
 	return corev1.PersistentVolumeClaim{
-		ObjectMeta: metav1.ObjectMeta{Name: dataVolume, Labels: Selector(b)},
+		ObjectMeta: metav1.ObjectMeta{Name: DataVolume, Labels: Selector(b)},
 		Spec: corev1.PersistentVolumeClaimSpec{
 			AccessModes:      []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
 			StorageClassName: b.Spec.Persistence.StorageClassName,
@@ -144,6 +145,8 @@ func container(b *v1alpha1.Broker, image string, mounts []corev1.VolumeMount) co
 		LivenessProbe:  probe("/livez", 10, 6),
 		ReadinessProbe: probe("/readyz", 5, 3),
 		VolumeMounts:   mounts,
+		// Why it ended is in its last line, which the Broker's conditions show.
+		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 	}
 }
 

@@ -71,9 +71,9 @@ func podVolumes(b *v1alpha1.Broker) (volumes []corev1.Volume, mounts []corev1.Vo
 		add(path.Base(s.Dir)+"-"+s.Listener, dir, true, secretVolume(s.Name, s.Keys...))
 	}
 	if *b.Spec.Persistence.Enabled {
-		add(dataVolume, DataDir, false, nil)
+		add(DataVolume, DataDir, false, nil)
 	} else {
-		add(dataVolume, DataDir, false, &corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}})
+		add(DataVolume, DataDir, false, &corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}})
 	}
 	return volumes, mounts
 }

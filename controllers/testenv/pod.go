@@ -127,6 +127,41 @@ func (p *Pod) Release() {
 	p.held, p.status.Error = false, ""
 }
 
+// Store has the pod tell of its storage.
+func (p *Pod) Store(s *admin.Storage) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.status.Storage = s
+}
+
+// Crash says of the pod what a kubelet would whose container has ended with a
+// status and last lines, over and over.
+func (p *Pod) Crash(t *testing.T, status int32, last string) {
+	t.Helper()
+	pod := p.Object(t)
+	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
+		Name: resource.ContainerName, RestartCount: 3,
+		State:                corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
+		LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: status, Message: last}},
+	}}
+	if err := p.env.Client.Status().Update(t.Context(), pod); err != nil {
+		t.Fatal("crash pod:", err)
+	}
+}
+
+// Recover ends Crash.
+func (p *Pod) Recover(t *testing.T) {
+	t.Helper()
+	pod := p.Object(t)
+	last := pod.Status.ContainerStatuses[0].LastTerminationState
+	p.env.sayRunning(t, pod, pod.Status.PodIP, "2")
+	pod = p.Object(t)
+	pod.Status.ContainerStatuses[0].LastTerminationState = last
+	if err := p.env.Client.Status().Update(t.Context(), pod); err != nil {
+		t.Fatal("recover pod:", err)
+	}
+}
+
 // Deny lets the pod tell of something that the rules refused.
 func (p *Pod) Deny(d admin.Denial) {
 	p.mu.Lock()

@@ -30,9 +30,29 @@ type Status struct {
 	Clients   int        `json:"clients"`
 	Version   string     `json:"version"`
 	Listeners []Listener `json:"listeners"`
+	// Storage that sessions and messages are kept on; nil where none are.
+	Storage *Storage `json:"storage,omitempty"`
 	// Denials is a sample of what the topic ACLs refused of late, the latest first.
 	Denials []Denial `json:"denials,omitempty"`
 }
+
+// Storage is the disk that a broker keeps sessions and messages on.
+type Storage struct {
+	// Error is why nothing new can be stored at the moment; empty where all is well.
+	Error string `json:"error,omitempty"`
+	// Used bytes are what the broker takes; Free and Total are of the whole volume,
+	// and 0 where that is not known.
+	Used  int64 `json:"used"`
+	Free  int64 `json:"free,omitempty"`
+	Total int64 `json:"total,omitempty"`
+}
+
+// ExitStorage is the exit status of a broker whose storage cannot be opened, or
+// has failed. What it writes last begins with LastWords and says why.
+const ExitStorage = 74
+
+// LastWords are before the reason with which a process of the program ends.
+const LastWords = "godwit: "
 
 // Denial is something that the topic ACLs refused, once or many times.
 type Denial struct {

@@ -38,25 +38,25 @@ func (s *Store) Health() store.Health {
 		Damaged: int(s.damaged.Load()), Disk: s.space.used.Load(),
 		Free: s.space.free.Load(), Total: s.space.total.Load(),
 	}
-	h.Err, h.Failed = s.trouble()
+	h.Failed, h.Err = s.trouble()
 	return h
 }
 
-func (s *Store) trouble() (err error, failed bool) {
+func (s *Store) trouble() (failed bool, err error) {
 	select {
 	case <-s.failed:
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return s.unusable(), true
+		return true, s.unusable()
 	default:
 	}
 	if s.disk.full() {
-		return errFull, false
+		return false, errFull
 	}
 	if low := s.space.low.Load(); low != nil {
-		return *low, false
+		return false, *low
 	}
-	return nil, false
+	return false, nil
 }
 
 // watch is the watcher's goroutine.

@@ -30,11 +30,12 @@ func subscribe(id uint64, subs ...session.Subscription) *store.Batch {
 	return b
 }
 
-func unsubscribe(id uint64, filters ...string) *store.Batch {
+// unsubscribe removes subscriptions of session 1.
+func unsubscribe(filters ...string) *store.Batch {
 	b := &store.Batch{}
 	for _, filter := range filters {
 		b.Subscriptions = append(b.Subscriptions, store.Subscription{
-			Session: id, Removed: true, Subscription: session.Subscription{Filter: filter},
+			Session: 1, Removed: true, Subscription: session.Subscription{Filter: filter},
 		})
 	}
 	return b
@@ -73,12 +74,12 @@ func subscriptionReplaced(t *testing.T, p *place) {
 
 func subscriptionsInOrder(t *testing.T, p *place) {
 	b := subscribe(1, to("a", "b")...)
-	b.Subscriptions = append(b.Subscriptions, unsubscribe(1, "a", "c", "never").Subscriptions...)
+	b.Subscriptions = append(b.Subscriptions, unsubscribe("a", "c", "never").Subscriptions...)
 	b.Subscriptions = append(b.Subscriptions, subscribe(1, to("c")...).Subscriptions...)
-	b.Subscriptions = append(b.Subscriptions, unsubscribe(1, "b").Subscriptions...)
+	b.Subscriptions = append(b.Subscriptions, unsubscribe("b").Subscriptions...)
 	b.Subscriptions = append(b.Subscriptions, subscribe(1, to("b")...).Subscriptions...)
 	wantSubscriptions(t, p.after(t, begin(1), b), 1, to("b", "c")...)
-	wantSubscriptions(t, p.after(t, unsubscribe(1, "b")), 1, to("c")...)
+	wantSubscriptions(t, p.after(t, unsubscribe("b")), 1, to("c")...)
 }
 
 func subscriptionsOfReplaced(t *testing.T, p *place) {
@@ -100,7 +101,7 @@ func subscriptionsOfEnded(t *testing.T, p *place) {
 }
 
 func subscriptionsApart(t *testing.T, p *place) {
-	c := p.after(t, begin(1, 2), subscribe(1, to("a", "b")...), subscribe(2, to("b")...), unsubscribe(1, "b"))
+	c := p.after(t, begin(1, 2), subscribe(1, to("a", "b")...), subscribe(2, to("b")...), unsubscribe("b"))
 	wantSubscriptions(t, c, 1, to("a")...)
 	wantSubscriptions(t, c, 2, to("b")...)
 }

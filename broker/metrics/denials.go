@@ -13,10 +13,12 @@ import (
 // Denial is something that the topic ACLs refused, once or many times.
 type Denial struct {
 	User   string // empty for anonymous clients
-	Action string // publish, subscribe or will
+	Action string // publish, subscribe or will; size for a packet that was too large
 	// Topic name or topic filter as the client wrote it, cut at maxDeniedTopic
 	// bytes. It is the client's choice: who shows it has to escape it.
 	Topic string
+	// Limit says what a packet of Action size was beyond; empty otherwise.
+	Limit string
 	Count uint64 // since First
 	First time.Time
 	Last  time.Time
@@ -83,7 +85,21 @@ func (m *Metrics) Denied(now time.Time, user, action, topic string) {
 	defer d.mu.Unlock()
 	u := d.user(user)
 	m.denied.WithLabelValues(u.label, action).Inc()
-	d.note(now, u, denialKey{user, action, clip(topic, maxDeniedTopic)})
+	d.note(now, u, denialKey{user, action, clip(topic, maxDeniedTopic)}, "")
+}
+
+// ActionSize is the action of a Denial that stands for a packet that was too large.
+const ActionSize = "size"
+
+// TooLarge keeps in mind for a while that a message was larger than it may be, for
+// the reason that limit names. It is none of the topic ACLs' refusals, and not
+// counted as one.
+func (m *Metrics) TooLarge(now time.Time, user, topic, limit string) {
+	user = clip(user, maxDeniedUser)
+	d := &m.denials
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.note(now, d.user(user), denialKey{user, ActionSize, clip(topic, maxDeniedTopic)}, limit)
 }
 
 // user returns what stands for a user.
@@ -102,10 +118,10 @@ func (d *denials) user(name string) *deniedUser {
 
 // note keeps a denial of u, if it is known or there is room for a new one: first
 // in the user's share, which it cannot go beyond at the expense of others.
-func (d *denials) note(now time.Time, u *deniedUser, key denialKey) {
+func (d *denials) note(now time.Time, u *deniedUser, key denialKey, limit string) {
 	if known := d.recent[key]; known != nil {
 		known.Count++
-		known.Last = now
+		known.Last, known.Limit = now, limit
 		return
 	}
 	if !u.fresh.AllowN(now, 1) || !d.fresh.AllowN(now, 1) {
@@ -113,7 +129,7 @@ func (d *denials) note(now time.Time, u *deniedUser, key denialKey) {
 	}
 	d.makeRoom(key.user)
 	key = denialKey{strings.Clone(key.user), key.action, strings.Clone(key.topic)}
-	d.recent[key] = &Denial{User: key.user, Action: key.action, Topic: key.topic, Count: 1, First: now, Last: now}
+	d.recent[key] = &Denial{User: key.user, Action: key.action, Topic: key.topic, Limit: limit, Count: 1, First: now, Last: now}
 }
 
 // makeRoom forgets the oldest denial of the user if it has many, or else the

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
@@ -18,8 +20,8 @@ func TestDenialsOfTheSameKindAreOne(t *testing.T) {
 	m.Denied(noon.Add(time.Minute), "ann", "subscribe", "a")
 	got := m.Denials()
 	want := []Denial{
-		{"ann", "subscribe", "a", 1, noon.Add(time.Minute), noon.Add(time.Minute)},
-		{"ann", "publish", "a", 3, noon, noon.Add(2 * time.Second)},
+		{"ann", "subscribe", "a", "", 1, noon.Add(time.Minute), noon.Add(time.Minute)},
+		{"ann", "publish", "a", "", 3, noon, noon.Add(2 * time.Second)},
 	}
 	if len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
 		t.Errorf("denials %+v, want %+v", got, want)
@@ -126,5 +128,19 @@ func BenchmarkDenied(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		m.Denied(noon, "dev-1", "publish", string(topic))
+	}
+}
+
+func TestAMessageThatIsTooLargeIsNoDenialOfTheRules(t *testing.T) {
+	m := New()
+	m.TooLarge(noon, "ann", "a", "an old limit")
+	m.TooLarge(noon.Add(time.Second), "ann", "a", "the limit")
+	want := Denial{"ann", ActionSize, "a", "the limit", 2, noon, noon.Add(time.Second)}
+	if got := m.Denials(); len(got) != 1 || got[0] != want {
+		t.Errorf("denials %+v, want %+v", got, want)
+	}
+	counted := make(chan prometheus.Metric, 1)
+	if m.denied.Collect(counted); len(counted) > 0 {
+		t.Error("it is counted as refused by the topic ACLs")
 	}
 }

@@ -40,6 +40,9 @@ const (
 	ProtocolErrors
 	PublishThrottled
 	StoreDelayed
+	FailedProxyHeaders
+	FailedUpgrades
+	PacketsTooLarge
 	counters
 )
 

@@ -26,6 +26,8 @@ var (
 	descClosed          = described("connections_closed_total", "Network connections that ended.")
 	descErrors          = described("protocol_errors_total", "Connections ended for breaking the protocol.")
 	descThrottled       = described("publish_throttled_total", "PUBLISH packets after which a connection was not read for a while, for its user's publish rate.")
+	descFailed          = described("connections_failed_total", "Network connections that ended before MQTT, by what was not valid: the PROXY protocol header or the upgrade to WebSocket.", "at")
+	descTooLarge        = described("packets_too_large_total", "Connections ended for a control packet that was larger than the Broker or the user allows.")
 	descStoreDelayed    = described("store_delayed_total", "Packets that had to wait, because too much waited for the store already.")
 	descConnections     = described("connections", "Clients that are connected.")
 	descSessions        = described("sessions", "Sessions, connected or not.")
@@ -65,6 +67,9 @@ var totals = [counters]series{
 	ProtocolErrors:      {descErrors, nil},
 	PublishThrottled:    {descThrottled, nil},
 	StoreDelayed:        {descStoreDelayed, nil},
+	FailedProxyHeaders:  {descFailed, []string{"proxy_header"}},
+	FailedUpgrades:      {descFailed, []string{"websocket_upgrade"}},
+	PacketsTooLarge:     {descTooLarge, nil},
 }
 
 // Describe implements prometheus.Collector.

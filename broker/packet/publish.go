@@ -20,6 +20,16 @@ const (
 	publishDup    = 0x08
 )
 
+// TopicOf returns the topic name at the front of the body of a PUBLISH that has not
+// arrived as a whole: empty where the name has not, or the client uses an alias.
+func TopicOf(body []byte) []byte {
+	r := reader{b: body, typ: TypePublish}
+	if topic := r.string("topic name"); r.err == nil {
+		return topic
+	}
+	return nil
+}
+
 // Decode fills p from the flags of the fixed header and the body of a PUBLISH.
 // Slices in p alias body. Whether the topic is a valid topic name, and whether
 // an alias stands for one that is empty, is for the caller to judge.

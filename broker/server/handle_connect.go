@@ -9,6 +9,7 @@ import (
 
 	"github.com/godwit-mqtt/godwit/broker/auth"
 	"github.com/godwit-mqtt/godwit/broker/config"
+	"github.com/godwit-mqtt/godwit/broker/metrics"
 	"github.com/godwit-mqtt/godwit/broker/packet"
 	"github.com/godwit-mqtt/godwit/broker/router"
 	"github.com/godwit-mqtt/godwit/broker/session"
@@ -24,11 +25,7 @@ func (c *conn) handleFirst(h packet.Header, body []byte) error {
 	err := p.Decode(body)
 	c.version = p.Version
 	if err != nil {
-		var broken *packet.Error
-		if errors.As(err, &broken) && p.Version != 0 {
-			c.refuse(broken.Reason, err)
-		}
-		return err
+		return c.refuseBroken(p.Version, err)
 	}
 	if p.Properties.Has(packet.PropMaximumPacketSize) {
 		c.limits.maxPacketSent = limit32(p.Properties.MaximumPacketSize)
@@ -39,6 +36,21 @@ func (c *conn) handleFirst(h packet.Header, body []byte) error {
 		return nil
 	}
 	c.authenticate(&p, body)
+	return nil
+}
+
+// refuseBroken answers a CONNECT that cannot be decoded, if v says how. That the
+// version is none of the server's is no fault of the client: those that speak
+// several, and bridges that mark themselves by bit 7 of it, try another one then.
+func (c *conn) refuseBroken(v packet.Version, err error) error {
+	broken, ok := errors.AsType[*packet.Error](err)
+	if !ok || v == 0 {
+		return err
+	}
+	if broken.Reason != packet.ReasonUnsupportedProtocolVersion {
+		c.loop.worker.Counts[metrics.ProtocolErrors]++
+	}
+	c.refuse(broken.Reason, err)
 	return nil
 }
 
@@ -239,6 +251,11 @@ func (c *conn) terms(p *packet.Connect, who auth.Principal) (*router.Connect, *p
 	return req, ack
 }
 
+// maxAnnounced is the greatest Maximum Packet Size that a client is told. The
+// standard allows five bytes more, for the header, but clients refuse what is
+// beyond the greatest remaining length.
+const maxAnnounced = 1<<28 - 1
+
 // terms5 settles what MQTT 5 lets the two sides tell each other.
 func (c *conn) terms5(p *packet.Connect, req *router.Connect, ack *packet.Connack) {
 	m := c.server.settings().MQTT
@@ -266,7 +283,7 @@ func (c *conn) terms5(p *packet.Connect, req *router.Connect, ack *packet.Connac
 	}
 	out.ReceiveMaximum = uint16(m.ReceiveMaximum)
 	out.Set(packet.PropReceiveMaximum)
-	out.MaximumPacketSize = uint32(c.limits.maxPacket)
+	out.MaximumPacketSize = min(uint32(c.limits.maxPacket), maxAnnounced)
 	out.Set(packet.PropMaximumPacketSize)
 	if q := *m.MaxQoS; q < 2 { // [MQTT-3.2.2-9]
 		out.MaximumQoS = q

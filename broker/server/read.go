@@ -131,16 +131,44 @@ func (c *conn) next(data []byte) (frame, body []byte, h packet.Header, err error
 	}
 	size := n + h.Length
 	if size > int(c.limits.maxPacket) {
-		return nil, nil, h, &packet.Error{
-			Type: h.Type, Reason: packet.ReasonPacketTooLarge,
-			Detail: fmt.Sprintf("%d bytes, and the limit is %d", size, c.limits.maxPacket),
-		}
+		return nil, nil, h, c.tooLarge(h, size, data[n:])
 	}
 	if size > len(data) {
 		c.want = size
 		return nil, nil, h, nil
 	}
 	return data[:size], data[n:size], h, nil
+}
+
+// tooLarge counts a packet that is larger than it may be, and says what limits it.
+// body is as much of it as has arrived.
+func (c *conn) tooLarge(h packet.Header, size int, body []byte) error {
+	c.loop.worker.Counts[metrics.PacketsTooLarge]++
+	limit, topic := "the size of a CONNECT", ""
+	if c.subscriber != nil {
+		limit = c.limitingField()
+	}
+	about := fmt.Sprintf("%d bytes are more than the %d that %s allows", size, c.limits.maxPacket, limit)
+	if h.Type == packet.TypePublish && c.subscriber != nil {
+		topic = clip(string(packet.TopicOf(body)), longestText)
+		who := c.subscriber.Principal().Username
+		c.server.metrics.TooLarge(c.loop.worker.Now, who, topic, about)
+	}
+	if topic != "" {
+		about += fmt.Sprintf(", to topic %q", topic)
+	}
+	return &packet.Error{Type: h.Type, Reason: packet.ReasonPacketTooLarge, Detail: about}
+}
+
+// limitingField names what sets the size of the packets that a client may send.
+func (c *conn) limitingField() string {
+	who := c.subscriber.Principal()
+	user, ok := c.server.access.Load().User(who.Username)
+	own := ok && !who.Anonymous && user.Limits.MaxPacketSize > 0
+	if own && int64(c.limits.maxPacket) < c.server.settings().MQTT.MaxPacketSize {
+		return "spec.limits.maxPacketSize of the MQTTUser"
+	}
+	return "spec.mqtt.maxPacketSize of the Broker"
 }
 
 // handle does what a packet asks for. An error ends the connection, unless it is

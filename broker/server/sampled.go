@@ -67,8 +67,12 @@ func (c *conn) tellFault(what string, err error) {
 	if !c.server.faults.Allow() {
 		return
 	}
+	user := ""
+	if c.subscriber != nil {
+		user = clip(c.subscriber.Principal().Username, longestName)
+	}
 	c.server.log.LogAttrs(c.server.ctx, slog.LevelInfo, what,
-		slog.String("client", c.clientID()), slog.Any("remote", c.remote),
+		slog.String("user", user), slog.String("client", c.clientID()), slog.Any("remote", c.remote),
 		slog.String("listener", c.listener.name()), slog.String("error", clip(err.Error(), 2*longestText)))
 }
 

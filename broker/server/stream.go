@@ -9,6 +9,7 @@ import (
 
 	"github.com/godwit-mqtt/godwit/broker/config"
 	"github.com/godwit-mqtt/godwit/broker/listener"
+	"github.com/godwit-mqtt/godwit/broker/metrics"
 	"github.com/godwit-mqtt/godwit/broker/packet"
 )
 
@@ -58,7 +59,8 @@ func (c *conn) readProxy() {
 	client, size, err := listener.ProxyHeader(data)
 	switch {
 	case err != nil:
-		c.server.log.Info("connection refused", "remote", c.remote, "listener", c.listener.name(), "error", err)
+		c.loop.worker.Counts[metrics.FailedProxyHeaders]++
+		c.tellFault("PROXY protocol header refused", err)
 		c.close()
 	case size == 0:
 		c.part = data
@@ -93,7 +95,8 @@ func (c *conn) unwrap(data []byte) (n int) {
 		response, after, err := c.ws.Open(data, c.listener.settings.Load().WebSocket)
 		c.writeRaw(response)
 		if err != nil {
-			c.server.log.Info("connection refused", "remote", c.remote, "listener", c.listener.name(), "error", err)
+			c.loop.worker.Counts[metrics.FailedUpgrades]++
+			c.tellFault("WebSocket upgrade refused", err)
 			c.linger()
 			return 0
 		}

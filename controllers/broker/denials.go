@@ -23,6 +23,9 @@ import (
 // reasonDenied is that of events about what the rules refused.
 const reasonDenied = "Denied"
 
+// reasonTooLarge is that of events about messages that are larger than a limit.
+const reasonTooLarge = "PacketTooLarge"
+
 const (
 	// denialQuiet is how long the same denial is not told again, and how old one
 	// may be that is told.
@@ -72,6 +75,10 @@ func (d *denials) events(s *scope, now time.Time) (events []*eventsv1.Event) {
 		events = append(events, deniedEvent(of, fmt.Sprintf(note, args...), now))
 	}
 	for _, x := range news {
+		if x.action == deniedSize {
+			events = append(events, x.tooLarge(now))
+			continue
+		}
 		action, why := deniedActions[x.action], x.explained(rules)
 		switch {
 		case why.By == nil:
@@ -101,6 +108,17 @@ func deniedEvent(of *corev1.ObjectReference, note string, now time.Time) *events
 		Regarding:           *of,
 		Note:                cut(note, maxNote),
 	}
+}
+
+// tooLarge is the event of a message that was larger than a limit allows.
+func (d deniedOf) tooLarge(now time.Time) *eventsv1.Event {
+	note := fmt.Sprintf("a client that sent a message to %q was disconnected: %s", d.topic, d.limit)
+	if d.topic == "" {
+		note = "a client that sent a message was disconnected: " + d.limit
+	}
+	e := deniedEvent(d.of, note, now)
+	e.Reason, e.Action = reasonTooLarge, "Publish"
+	return e
 }
 
 func reference(kind string, key types.NamespacedName, uid types.UID) *corev1.ObjectReference {
@@ -137,7 +155,11 @@ var deniedActions = map[string]string{
 	"publish":   "publish to",
 	"subscribe": "subscribe to",
 	"will":      "leave a will on",
+	deniedSize:  "send as much to",
 }
+
+// deniedSize is the action of a message that was larger than a limit allows.
+const deniedSize = "size"
 
 // holder returns the MQTTUser that has the username, nil where nobody does.
 func holder(out *render.Output, username string) *corev1.ObjectReference {
@@ -167,7 +189,8 @@ type denial struct{ user, action, topic string }
 // deniedOf is a denial to be told of an object.
 type deniedOf struct {
 	denial
-	of *corev1.ObjectReference
+	of    *corev1.ObjectReference
+	limit string // what a message was beyond, where its size was the reason
 }
 
 // news returns what is to be told of the answers of a Broker's pods, and counts on
@@ -186,7 +209,7 @@ func (d *denials) news(broker types.NamespacedName, answers []podAnswer, whose f
 			}
 			if object := whose(key.user); object != nil && told.pace.AllowN(now, 1) {
 				told.at[key] = now
-				news = append(news, deniedOf{key, object})
+				news = append(news, deniedOf{key, object, cut(x.Limit, maxShownTopic)})
 			}
 		}
 	}

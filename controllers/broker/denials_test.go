@@ -129,6 +129,13 @@ func notesOf(s *scope) (notes []string) {
 	return notes
 }
 
+func TestAMessageThatIsTooLargeIsAnEventOfItsOwnReason(t *testing.T) {
+	d := deniedOf{denial{"dev", deniedSize, "t"}, &corev1.ObjectReference{Name: "dev"}, "too much"}
+	if e := d.tooLarge(time.Now()); e.Reason != "PacketTooLarge" || e.Action != "Publish" || e.Type != corev1.EventTypeWarning {
+		t.Errorf("event %+v", e)
+	}
+}
+
 func TestDenialsAreEventsThatSayWhichRuleDecides(t *testing.T) {
 	denied := func(user, action, topic string) podAnswer {
 		return saying(admin.Denial{User: user, Action: action, Topic: topic, Last: time.Now()})
@@ -163,6 +170,12 @@ func TestDenialsAreEventsThatSayWhichRuleDecides(t *testing.T) {
 		}},
 		"a client without credentials, by a rule of a team": {"team", denied("", "subscribe", "secret/#"), []string{
 			`Broker iot/edge: subscribe to "secret/#" was refused: a TopicACL of another namespace denies it`,
+		}},
+		"a message that is too large": {"iot", saying(admin.Denial{User: "dev", Action: "size", Topic: "t", Limit: "9 bytes are more than 5", Last: time.Now()}), []string{
+			`MQTTUser team/dev-object: a client that sent a message to "t" was disconnected: 9 bytes are more than 5`,
+		}},
+		"a message that is too large, of a client without credentials and on an alias": {"iot", saying(admin.Denial{Action: "size", Limit: "9 bytes are more than 5", Last: time.Now()}), []string{
+			`Broker iot/edge: a client that sent a message was disconnected: 9 bytes are more than 5`,
 		}},
 		"a user that nobody declares": {"iot", denied("nobody", "publish", "t"), nil},
 	} {

@@ -57,11 +57,12 @@ const LastWords = "godwit: "
 // Denial is something that the topic ACLs refused, once or many times.
 type Denial struct {
 	User   string `json:"user"`   // empty for anonymous clients
-	Action string `json:"action"` // publish, subscribe or will
+	Action string `json:"action"` // publish, subscribe or will; size for a packet that was too large
 	// Topic name or topic filter, cut where it is long. It is the client's choice:
 	// who shows it has to escape it.
 	Topic string    `json:"topic"`
-	Count uint64    `json:"count"` // since First
+	Limit string    `json:"limit,omitempty"` // what a packet of action size was beyond
+	Count uint64    `json:"count"`           // since First
 	First time.Time `json:"first"`
 	Last  time.Time `json:"last"`
 }

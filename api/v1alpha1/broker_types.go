@@ -373,7 +373,9 @@ type ClientAuth struct {
 	Mode ClientAuthMode `json:"mode"`
 
 	// Name of a Secret in the Broker's namespace whose key ca.crt holds the CAs
-	// that sign clients' certificates. Example: devices-ca.
+	// that sign clients' certificates. Where listeners have different Secrets, a
+	// MQTTUser is admitted by those of its own: see its caSecretName.
+	// Example: devices-ca.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253

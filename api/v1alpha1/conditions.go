@@ -95,9 +95,14 @@ const (
 	ReasonUsernameTaken = "UsernameTaken"
 	// ReasonDisabled: spec.disabled is set, and nobody connects as the user.
 	ReasonDisabled = "Disabled"
-	// ReasonNoClientAuth: no listener of the Broker asks for client certificates.
+	// ReasonNoClientAuth: no listener of the Broker asks for client certificates, or
+	// none for those of the user's CA.
 	ReasonNoClientAuth = "NoClientAuth"
-	// ReasonCommonNameTaken: an older MQTTUser of the Broker holds the common name.
+	// ReasonAmbiguousClientCA: listeners ask for certificates of different CAs, and
+	// nothing says which of them is the user's.
+	ReasonAmbiguousClientCA = "AmbiguousClientCA"
+	// ReasonCommonNameTaken: an older MQTTUser of the Broker holds the common name,
+	// from the same CA.
 	ReasonCommonNameTaken = "CommonNameTaken"
 	// ReasonInvalidRule: MQTT does not allow a topic filter of a rule.
 	ReasonInvalidRule = "InvalidRule"

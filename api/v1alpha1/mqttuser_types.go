@@ -184,18 +184,28 @@ type GeneratedPassword struct {
 
 // X509Authentication maps a client certificate to the user.
 type X509Authentication struct {
-	// Common name of the subject. The certificate is signed by the CA of the
-	// listener's clientAuth. Example: dev-1.
+	// Common name of the subject, unique among the users of the same CA.
+	// Example: dev-1.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	CommonName string `json:"commonName"`
+
+	// The CA that signs the certificate, by the name of its Secret in the Broker's
+	// namespace: the clientAuth.caSecretName of listeners. Those listeners admit the
+	// user, and no others do. Needed where listeners have different CAs and none of
+	// them is that of the Broker's spec.tls. Default: the CA of spec.tls.clientAuth,
+	// or the one that all listeners have. Example: devices-ca.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	CASecretName string `json:"caSecretName,omitempty"`
 }
 
 // IssuedCertificate asks cert-manager for a client certificate whose common
 // name is the username.
 type IssuedCertificate struct {
-	// The issuer that signs. Its CA has to be among those of the clientAuth of a
-	// listener. Example: {name: devices, kind: ClusterIssuer}.
+	// The issuer that signs. Its CA has to be that of the clientAuth of a listener.
+	// Example: {name: devices, kind: ClusterIssuer}.
 	IssuerRef IssuerRef `json:"issuerRef"`
 
 	// Name of the Secret that cert-manager writes, in the MQTTUser's namespace, and
@@ -203,6 +213,16 @@ type IssuedCertificate struct {
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
 	SecretName string `json:"secretName"`
+
+	// The CA that the issuer signs with, by the name of its Secret in the Broker's
+	// namespace: the clientAuth.caSecretName of listeners. Those listeners admit the
+	// user, and no others do. Needed where listeners have different CAs and none of
+	// them is that of the Broker's spec.tls. Default: the CA of spec.tls.clientAuth,
+	// or the one that all listeners have. Example: devices-ca.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	CASecretName string `json:"caSecretName,omitempty"`
 
 	// How long the certificate is valid; the issuer may choose otherwise.
 	// Default: that of cert-manager, 2160h. Example: 720h.

@@ -1,6 +1,10 @@
 package v1alpha1
 
-import "k8s.io/apimachinery/pkg/types"
+import (
+	"slices"
+
+	"k8s.io/apimachinery/pkg/types"
+)
 
 // ListenerTLS is the TLS of a listener with what it takes from spec.tls; nil
 // for a plain listener. The certificate is the listener's own or that of
@@ -35,6 +39,37 @@ func (l *Listener) HasOwnCertificate() bool {
 // AsksForCertificate says that clients may or must present a certificate.
 func (t *TLS) AsksForCertificate() bool {
 	return t.ClientAuth != nil && t.ClientAuth.Mode != ClientAuthNone && t.ClientAuth.Mode != ""
+}
+
+// ClientCAs lists the Secrets of the CAs whose certificates listeners ask clients
+// for, each once, in the order of the listeners.
+func (b *Broker) ClientCAs() []string {
+	var names []string
+	for i := range b.Spec.Listeners {
+		tls := b.ListenerTLS(&b.Spec.Listeners[i])
+		if tls != nil && tls.AsksForCertificate() && !slices.Contains(names, tls.ClientAuth.CASecretName) {
+			names = append(names, tls.ClientAuth.CASecretName)
+		}
+	}
+	return names
+}
+
+// ClientCAOf returns the Secret of the CA whose certificates count for a user: the
+// one that the user names, the one that all listeners have, or that of spec.tls.
+// asked is false where no listener asks for its certificates; then name is what
+// the user names.
+func (b *Broker) ClientCAOf(u *MQTTUser) (name string, asked bool) {
+	all := b.ClientCAs()
+	name = u.clientCA()
+	switch {
+	case name != "":
+		return name, slices.Contains(all, name)
+	case len(all) == 1:
+		return all[0], true
+	case b.Spec.TLS != nil && b.Spec.TLS.AsksForCertificate() && slices.Contains(all, b.Spec.TLS.ClientAuth.CASecretName):
+		return b.Spec.TLS.ClientAuth.CASecretName, true
+	}
+	return "", false
 }
 
 // Username is the name that clients of this user send in CONNECT.
@@ -74,6 +109,18 @@ func (u *MQTTUser) CommonName() string {
 		return auth.X509.CommonName
 	case auth.Certificate != nil:
 		return u.Username()
+	default:
+		return ""
+	}
+}
+
+// clientCA is the Secret of the CA that the user says its certificate is of.
+func (u *MQTTUser) clientCA() string {
+	switch auth := u.Spec.Authentication; {
+	case auth.X509 != nil:
+		return auth.X509.CASecretName
+	case auth.Certificate != nil:
+		return auth.Certificate.CASecretName
 	default:
 		return ""
 	}

@@ -84,7 +84,9 @@ func trusted(users []v1alpha1.MQTTUser) ([]v1alpha1.MQTTUser, map[types.Namespac
 		switch a := u.Spec.Authentication; {
 		case a.X509 != nil:
 		case a.Certificate != nil:
-			u.Spec.Authentication = v1alpha1.UserAuthentication{X509: &v1alpha1.X509Authentication{CommonName: u.Username()}}
+			u.Spec.Authentication = v1alpha1.UserAuthentication{X509: &v1alpha1.X509Authentication{
+				CommonName: u.Username(), CASecretName: a.Certificate.CASecretName,
+			}}
 		default:
 			u.Spec.Authentication = v1alpha1.UserAuthentication{Password: &v1alpha1.PasswordAuthentication{
 				SecretRef: v1alpha1.SecretKeyRef{Name: name, Key: key},

@@ -228,3 +228,38 @@ func TestAUserMayChangeBetweenPasswordAndCertificate(t *testing.T) {
 	}
 	env.WaitFor(t, user, testenv.Ready)
 }
+
+// TestACertificateIsForTheListenersOfOneCA: where listeners have different CAs, the
+// user says which is meant, and its certificate has to be of that one.
+func TestACertificateIsForTheListenersOfOneCA(t *testing.T) {
+	t.Parallel()
+	ns, ca := env.Namespace(t, nil), testenv.NewAuthority(t, "partners")
+	b := testenv.Broker(ns, "edge", trusting, func(b *v1alpha1.Broker) {
+		auth := func(secret string) *v1alpha1.TLS {
+			return &v1alpha1.TLS{ClientAuth: &v1alpha1.ClientAuth{Mode: v1alpha1.ClientAuthRequired, CASecretName: secret}}
+		}
+		b.Spec.TLS.ClientAuth = nil
+		b.Spec.Listeners = []v1alpha1.Listener{
+			{Name: "devices", Port: 8883, TLS: auth("devices-ca")}, {Name: "partners", Port: 8884, TLS: auth("partners-ca")},
+		}
+	})
+	env.Create(t, testenv.TLSSecret(t, ns, "edge-tls", nil), testenv.NewAuthority(t, "devices").CASecret(ns, "devices-ca"), ca.CASecret(ns, "partners-ca"), b)
+	env.RunPod(t, b)
+	env.WaitFor(t, b, testenv.Ready)
+	user := issued(ns)
+	env.Create(t, user, ca.ClientSecret(t, ns, "dev-cert", "dev", time.Now().Add(time.Hour)))
+	env.WaitFor(t, user, waiting(v1alpha1.ReasonAmbiguousClientCA, "one of devices-ca, partners-ca")...)
+
+	name := func(secret string) {
+		testenv.Update(t, env, user, func(u *v1alpha1.MQTTUser) { u.Spec.Authentication.Certificate.CASecretName = secret })
+	}
+	name("devices-ca")
+	env.WaitFor(t, user, waiting(v1alpha1.ReasonInvalidCredentials, `put its CA into the Secret "devices-ca"`)...)
+	name("partners-ca")
+	env.WaitFor(t, user, testenv.Ready, testenv.Expect{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Message: "on partners"})
+	if u := rendered(t, b)["dev"]; u.ClientCA != "partners-ca" {
+		t.Errorf("rendered %+v", u)
+	}
+	name("strangers-ca")
+	env.WaitFor(t, user, waiting(v1alpha1.ReasonNoClientAuth, `of the CA in Secret "strangers-ca"`)...)
+}

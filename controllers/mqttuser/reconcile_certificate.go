@@ -104,32 +104,25 @@ func (r *Reconciler) checkCertificate(ctx context.Context, s *scope, wanted *cer
 	return r.checkTrust(ctx, s, pair)
 }
 
-// checkTrust notes where no listener of the Broker would admit the certificate.
-// Listeners whose CA is missing are the Broker's to tell of.
+// checkTrust notes where no listener of the Broker that the user is meant for
+// would admit the certificate. That there is none, or that its CA is missing, is
+// for others to tell of.
 func (r *Reconciler) checkTrust(ctx context.Context, s *scope, pair tls.Certificate) error {
-	asked := false
-	for _, mount := range resource.TLSSecrets(s.broker) {
-		if mount.Dir != resource.ClientCADir {
-			continue
-		}
-		secret, err := r.Secrets.Get(ctx, types.NamespacedName{Namespace: s.broker.Namespace, Name: mount.Name})
-		if err != nil {
-			return err
-		}
-		roots := x509.NewCertPool()
-		if secret == nil || !roots.AppendCertsFromPEM(secret.Data[caKey]) {
-			return nil
-		}
-		if trusts(roots, pair) {
-			return nil
-		}
-		asked = true
+	ca, asked := s.broker.ClientCAOf(s.user)
+	if !asked {
+		return nil
 	}
-	if asked {
-		s.waitFor(v1alpha1.ReasonInvalidCredentials, fmt.Sprintf("no listener of Broker %s/%s trusts %q, which signed the certificate: "+
-			"put its CA into the Secret of clientAuth.caSecretName, or choose another issuerRef",
-			s.broker.Namespace, s.broker.Name, pair.Leaf.Issuer))
+	secret, err := r.Secrets.Get(ctx, types.NamespacedName{Namespace: s.broker.Namespace, Name: ca})
+	if err != nil {
+		return err
 	}
+	roots := x509.NewCertPool()
+	if secret == nil || !roots.AppendCertsFromPEM(secret.Data[caKey]) || trusts(roots, pair) {
+		return nil
+	}
+	s.waitFor(v1alpha1.ReasonInvalidCredentials, fmt.Sprintf("no listener of Broker %s/%s that is for the user trusts %q, which signed the certificate: "+
+		"put its CA into the Secret %q, name another in caSecretName, or choose another issuerRef",
+		s.broker.Namespace, s.broker.Name, pair.Leaf.Issuer, ca))
 	return nil
 }
 

@@ -24,12 +24,11 @@ var unhashed = strings.Repeat("?", 97)
 func (u *user) readCredentials(in Input, out *config.User) Verdict {
 	auth := u.source.Spec.Authentication
 	key, _ := u.source.SecretKey()
-	out.CommonName = u.source.CommonName()
 	switch {
 	case auth.Certificate != nil:
-		return accepted(fmt.Sprintf("clients connect with the certificate in Secret %q", key.Name))
+		return u.readSubject(in.Broker, fmt.Sprintf("the certificate in Secret %q", key.Name), out)
 	case auth.X509 != nil:
-		return accepted("clients connect with a certificate of this common name")
+		return u.readSubject(in.Broker, "a certificate of this common name", out)
 	}
 	if in.Unread[key] {
 		u.Pending = true

@@ -83,6 +83,7 @@ func listener(b *v1alpha1.Broker, l *v1alpha1.Listener, paths Paths) config.List
 	}
 	if tls := b.ListenerTLS(l); tls != nil {
 		out.TLS = listenerTLS(l.Name, tls, paths)
+		out.TLS.ClientCA = listenerCA(b, tls)
 	}
 	return out
 }

@@ -37,14 +37,14 @@ func renderUsers(in Input) ([]user, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, commonNames := claims{}, claims{}
+	names, subjects := claims{}, claims{}
 	var out []user
 	for _, source := range byAge(usersOf(in)) {
 		u := user{Object: describe(source), source: source}
 		u.Username = source.Username()
 		u.Verdict = admits(source.Namespace)
 		if u.Verdict.Accepted() {
-			u.Verdict = claim(names, commonNames, source)
+			u.Verdict = claim(in.Broker, names, subjects, source)
 			u.holds = names[u.Username] == u.Key
 		}
 		if u.Admitted = u.Verdict.Accepted(); u.Admitted {
@@ -88,7 +88,7 @@ func (c claims) take(name string, by types.NamespacedName) (holder types.Namespa
 }
 
 // claim claims the names of a user, which come in the order of their age.
-func claim(names, commonNames claims, u *v1alpha1.MQTTUser) Verdict {
+func claim(b *v1alpha1.Broker, names, subjects claims, u *v1alpha1.MQTTUser) Verdict {
 	key := types.NamespacedName{Namespace: u.Namespace, Name: u.Name}
 	if holder, taken := names.take(u.Username(), key); taken {
 		return rejected(v1alpha1.ReasonUsernameTaken, "%s is older and has the username %q", nameFor(u.Namespace, v1alpha1.KindMQTTUser, holder), u.Username())
@@ -97,7 +97,8 @@ func claim(names, commonNames claims, u *v1alpha1.MQTTUser) Verdict {
 	if commonName == "" || u.Spec.Disabled {
 		return accepted("")
 	}
-	if holder, taken := commonNames.take(commonName, key); taken {
+	ca, _ := b.ClientCAOf(u)
+	if holder, taken := subjects.take(ca+"/"+commonName, key); taken {
 		return rejected(v1alpha1.ReasonCommonNameTaken, "%s is older and has the common name %q", nameFor(u.Namespace, v1alpha1.KindMQTTUser, holder), commonName)
 	}
 	return accepted("")

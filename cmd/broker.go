@@ -199,9 +199,7 @@ func (b *brokerProcess) Status() client.Status {
 		status.Denials = append(status.Denials, client.Denial(d))
 	}
 	for _, l := range s.Listeners {
-		status.Listeners = append(status.Listeners, client.Listener{
-			Name: l.Name, Address: l.Address, Certificate: certificateStatus(l.Certificate),
-		})
+		status.Listeners = append(status.Listeners, listenerStatus(l))
 	}
 	return status
 }
@@ -216,6 +214,15 @@ func storageStatus(h store.Health) *client.Storage {
 		s.Error = h.Err.Error()
 	}
 	return s
+}
+
+func listenerStatus(l server.ListenerStatus) client.Listener {
+	out := client.Listener{Name: l.Name, Address: l.Address, Certificate: certificateStatus(l.Certificate)}
+	for _, a := range l.Additional {
+		out.AdditionalCertificates = append(out.AdditionalCertificates,
+			client.NamedCertificate{Name: a.Name, Certificate: *certificateStatus(a.Leaf)})
+	}
+	return out
 }
 
 func certificateStatus(c *x509.Certificate) *client.Certificate {

@@ -1,6 +1,7 @@
 package brokertest
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -47,6 +48,12 @@ func (ca *CA) PEM() []byte {
 // change says otherwise.
 func (ca *CA) Issue(t testing.TB, commonName string, changes ...func(*x509.Certificate)) *Certificate {
 	t.Helper()
+	return ca.IssueFor(t, newKey(t), commonName, changes...)
+}
+
+// IssueFor is Issue for a key of the test's choice.
+func (ca *CA) IssueFor(t testing.TB, key crypto.Signer, commonName string, changes ...func(*x509.Certificate)) *Certificate {
+	t.Helper()
 	template := certificate(commonName)
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	template.DNSNames = []string{"localhost"}
@@ -54,14 +61,13 @@ func (ca *CA) Issue(t testing.TB, commonName string, changes ...func(*x509.Certi
 	for _, change := range changes {
 		change(template)
 	}
-	key := newKey(t)
 	return &Certificate{leaf: sign(t, template, ca.cert, key, ca.key), key: key}
 }
 
 // Certificate is a leaf with its key.
 type Certificate struct {
 	leaf *x509.Certificate
-	key  *ecdsa.PrivateKey
+	key  crypto.Signer
 }
 
 // TLS is the certificate as crypto/tls takes it.
@@ -69,15 +75,18 @@ func (c *Certificate) TLS() tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{c.leaf.Raw}, PrivateKey: c.key, Leaf: c.leaf}
 }
 
+// Leaf is the certificate itself.
+func (c *Certificate) Leaf() *x509.Certificate { return c.leaf }
+
 // Write writes certificate and key to files in PEM.
 func (c *Certificate) Write(t testing.TB, certFile, keyFile string) {
 	t.Helper()
-	key, err := x509.MarshalECPrivateKey(c.key)
+	key, err := x509.MarshalPKCS8PrivateKey(c.key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	WriteFile(t, certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.leaf.Raw}))
-	WriteFile(t, keyFile, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: key}))
+	WriteFile(t, keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
 }
 
 // WriteFile writes a file that only the test reads.
@@ -106,9 +115,9 @@ func newKey(t testing.TB) *ecdsa.PrivateKey {
 	return key
 }
 
-func sign(t testing.TB, template, parent *x509.Certificate, key, signer *ecdsa.PrivateKey) *x509.Certificate {
+func sign(t testing.TB, template, parent *x509.Certificate, key, signer crypto.Signer) *x509.Certificate {
 	t.Helper()
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -160,7 +160,28 @@ type TLS struct {
 	// vouches for them. Empty is a name too: where all listeners have one CA, none
 	// is needed.
 	ClientCA string `json:"clientCA,omitempty"`
+	// Additional certificates are served to clients that cannot take the one above,
+	// as those that know RSA alone.
+	Additional []AdditionalCertificate `json:"additional,omitempty"`
+	// MaxRecordSize bounds the plaintext of the records that clients are sent, in
+	// bytes: MinRecordSize to MaxRecordSize. 0 is what TLS allows. A client that asks
+	// for smaller ones gets them.
+	MaxRecordSize int `json:"maxRecordSize,omitempty"`
 }
+
+// AdditionalCertificate is a further certificate of a listener.
+type AdditionalCertificate struct {
+	// Name is unique in the listener.
+	Name     string `json:"name"`
+	CertFile string `json:"certFile"`
+	KeyFile  string `json:"keyFile"`
+}
+
+// Bounds of TLS.MaxRecordSize.
+const (
+	MinRecordSize = 512
+	MaxRecordSize = 16384
+)
 
 // Overflow is what happens to a message that finds its session's queue full.
 type Overflow string

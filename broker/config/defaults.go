@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Defaults of the protocol's limits and of the drain.
 const (
@@ -49,6 +52,7 @@ func (l Listener) defaulted() Listener {
 		t.ClientAuth = or(t.ClientAuth, ClientAuthNone)
 		t.ClientIdentity = or(t.ClientIdentity, IdentityCertificateOrUsername)
 		t.MinVersion = or(t.MinVersion, DefaultMinTLSVersion)
+		t.Additional = slices.Clone(t.Additional)
 		l.TLS = &t
 	}
 	return l

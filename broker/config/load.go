@@ -50,14 +50,21 @@ func (s *Settings) Files() []string {
 		if l.TLS == nil {
 			continue
 		}
-		for _, f := range []string{l.TLS.CertFile, l.TLS.KeyFile, l.TLS.ClientCAFile} {
-			if f != "" {
-				files = append(files, f)
-			}
-		}
+		files = append(files, l.TLS.files()...)
 	}
 	slices.Sort(files)
 	return slices.Compact(files)
+}
+
+func (t *TLS) files() []string {
+	files := []string{t.CertFile, t.KeyFile}
+	if t.ClientCAFile != "" {
+		files = append(files, t.ClientCAFile)
+	}
+	for _, a := range t.Additional {
+		files = append(files, a.CertFile, a.KeyFile)
+	}
+	return files
 }
 
 // readFiles reads all that Parse needs. shards tells those of AccessFile.

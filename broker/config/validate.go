@@ -156,6 +156,24 @@ func (t *TLS) validate(p problems) {
 	p.at(".clientIdentity").must(t.ClientIdentity != IdentityCertificate || t.ClientAuth == ClientAuthRequired,
 		"%s leaves clients without a certificate no way in; set clientAuth to %s", IdentityCertificate, ClientAuthRequired)
 	validateEnum(p.at(".minVersion"), t.MinVersion, "", "1.2", "1.3")
+	p.at(".maxRecordSize").must(t.MaxRecordSize == 0 || t.MaxRecordSize >= MinRecordSize && t.MaxRecordSize <= MaxRecordSize,
+		"%d is out of range; use %d to %d bytes", t.MaxRecordSize, MinRecordSize, MaxRecordSize)
+	t.validateAdditional(p)
+}
+
+func (t *TLS) validateAdditional(p problems) {
+	names := map[string]int{}
+	for i, a := range t.Additional {
+		at := p.at(".additional[%d]", i)
+		at.at(".name").must(listenerName.MatchString(a.Name),
+			"%q is not a name; use lower-case letters, digits and '-', at most 63", a.Name)
+		at.at(".certFile").must(a.CertFile != "", "is empty; name the file of the PEM certificate chain")
+		at.at(".keyFile").must(a.KeyFile != "", "is empty; name the file of the PEM private key")
+		if other, taken := names[a.Name]; taken {
+			at.at(".name").add("%q is the name of additional[%d] already; names must differ", a.Name, other)
+		}
+		names[a.Name] = i
+	}
 }
 
 func (m *MQTT) validate(p problems) {

@@ -7,10 +7,10 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/godwit-mqtt/godwit/broker/config"
@@ -19,12 +19,17 @@ import (
 // TLS is the configuration of one listener as its files were at a moment.
 type TLS struct {
 	Config *tls.Config
-	// Certificate is the leaf that is served.
+	// Certificate is the leaf that is served, if the client can take it.
 	Certificate *x509.Certificate
+	// Additional are those that are served if not.
+	Additional []Certificate
 	// ClientCA is the name of the CA that clients are verified by.
 	ClientCA string
 	// CertificateOnly says that a client is who its certificate says, and nobody else.
 	CertificateOnly bool
+	// MaxRecord bounds the plaintext of records that are sent, in bytes; 0 is what
+	// TLS allows.
+	MaxRecord int
 
 	fingerprint [sha256.Size]byte
 	clients     [sha256.Size]byte // names what is asked of clients
@@ -87,21 +92,15 @@ func LoadTLS(c *config.TLS, old *TLS) (*TLS, error) {
 	return m.build(c)
 }
 
-// SHA256 returns the fingerprint of the certificate that is served, in hex.
-func (t *TLS) SHA256() string {
-	sum := sha256.Sum256(t.Certificate.Raw)
-	return hex.EncodeToString(sum[:])
+// material is the content of a listener's files.
+type material struct {
+	pairs    []pair
+	clientCA []byte
 }
 
-// material is the content of a listener's files.
-type material struct{ cert, key, clientCA []byte }
-
 func readMaterial(c *config.TLS) (m material, err error) {
-	if m.cert, err = os.ReadFile(c.CertFile); err != nil {
-		return m, fmt.Errorf("read certificate: %w", err)
-	}
-	if m.key, err = os.ReadFile(c.KeyFile); err != nil {
-		return m, fmt.Errorf("read private key: %w", err)
+	if m.pairs, err = readPairs(c); err != nil {
+		return m, err
 	}
 	if wantsClientCA(c) {
 		if m.clientCA, err = os.ReadFile(c.ClientCAFile); err != nil {
@@ -116,10 +115,17 @@ func wantsClientCA(c *config.TLS) bool {
 }
 
 func (m *material) fingerprint(c *config.TLS) (sum [sha256.Size]byte) {
-	h := sha256.New()
 	parts := [][]byte{
-		m.cert, m.key, m.clientCA, []byte(c.ClientAuth), []byte(c.ClientCA), []byte(c.ClientIdentity), []byte(c.MinVersion),
+		m.clientCA, []byte(c.ClientAuth), []byte(c.ClientCA), []byte(c.ClientIdentity), []byte(c.MinVersion),
+		[]byte(strconv.Itoa(c.MaxRecordSize)),
 	}
+	for _, p := range m.pairs {
+		parts = append(parts, p.cert, p.key)
+	}
+	for _, a := range c.Additional {
+		parts = append(parts, []byte(a.Name))
+	}
+	h := sha256.New()
 	for _, part := range parts {
 		s := sha256.Sum256(part)
 		h.Write(s[:])
@@ -129,20 +135,15 @@ func (m *material) fingerprint(c *config.TLS) (sum [sha256.Size]byte) {
 }
 
 func (m *material) build(c *config.TLS) (*TLS, error) {
-	pair, err := tls.X509KeyPair(m.cert, m.key)
-	if err != nil {
-		return nil, fmt.Errorf("certificate %s and key %s: %w", c.CertFile, c.KeyFile, err)
-	}
 	t := &TLS{
-		Certificate: pair.Leaf,
 		ClientCA:    c.ClientCA,
+		MaxRecord:   c.MaxRecordSize,
 		fingerprint: m.fingerprint(c),
 		clients:     sha256.Sum256(fmt.Appendf(nil, "%s %s\n%s\n%s", c.ClientAuth, c.ClientIdentity, c.ClientCA, m.clientCA)),
 
 		CertificateOnly: c.ClientIdentity == config.IdentityCertificate,
 		Config: &tls.Config{
-			Certificates: []tls.Certificate{pair},
-			MinVersion:   tls.VersionTLS12,
+			MinVersion: tls.VersionTLS12,
 			// A broker writes in bursts of many small messages: full records
 			// from the start cost less than quick first bytes save.
 			DynamicRecordSizingDisabled: true,
@@ -151,7 +152,28 @@ func (m *material) build(c *config.TLS) (*TLS, error) {
 	if c.MinVersion == "1.3" {
 		t.Config.MinVersion = tls.VersionTLS13
 	}
+	if err := m.certify(c, t); err != nil {
+		return nil, err
+	}
 	return t, m.verifyClients(c, t.Config)
+}
+
+// certify loads the certificates that t serves.
+func (m *material) certify(c *config.TLS, t *TLS) error {
+	var loaded []tls.Certificate
+	for i := range m.pairs {
+		certificate, err := m.pairs[i].load()
+		if err != nil {
+			return err
+		}
+		if loaded = append(loaded, certificate); i == 0 {
+			t.Certificate = certificate.Leaf
+			continue
+		}
+		t.Additional = append(t.Additional, Certificate{Name: c.Additional[i-1].Name, Leaf: certificate.Leaf})
+	}
+	serve(loaded, t.Config)
+	return nil
 }
 
 func (m *material) verifyClients(c *config.TLS, out *tls.Config) error {

@@ -45,6 +45,11 @@ func TestLoadTLSKeepsWhatHasNotChanged(t *testing.T) {
 		"a renewed certificate":   func(c *config.TLS) { brokertest.NewCA(t).Issue(t, "new").Write(t, c.CertFile, c.KeyFile) },
 		"certificates of clients": func(c *config.TLS) { c.ClientAuth = config.ClientAuthOptional },
 		"another version of TLS":  func(c *config.TLS) { c.MinVersion = "1.3" },
+		"the name of the CA":      func(c *config.TLS) { c.ClientCA = "another" },
+		"smaller records":         func(c *config.TLS) { c.MaxRecordSize = 1024 },
+		"one more certificate": func(c *config.TLS) {
+			c.Additional = []config.AdditionalCertificate{{Name: "again", CertFile: c.CertFile, KeyFile: c.KeyFile}}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := files(t)
@@ -76,8 +81,16 @@ func TestLoadTLSRefuses(t *testing.T) {
 	for name, spoil := range map[string]func(t *testing.T, c *config.TLS){
 		"a certificate that is not there": func(_ *testing.T, c *config.TLS) { c.CertFile += ".no" },
 		"a key that is not there":         func(_ *testing.T, c *config.TLS) { c.KeyFile += ".no" },
-		"a CA that is not there":          func(_ *testing.T, c *config.TLS) { c.ClientCAFile += ".no" },
-		"a CA without a certificate":      func(t *testing.T, c *config.TLS) { brokertest.WriteFile(t, c.ClientCAFile, []byte("x")) },
+		"an additional certificate that is not there": func(_ *testing.T, c *config.TLS) {
+			c.Additional = []config.AdditionalCertificate{{Name: "rsa", CertFile: c.CertFile + ".no", KeyFile: c.KeyFile}}
+		},
+		"an additional key of another certificate": func(t *testing.T, c *config.TLS) {
+			key := filepath.Join(t.TempDir(), "key")
+			brokertest.NewCA(t).Issue(t, "x").Write(t, filepath.Join(t.TempDir(), "crt"), key)
+			c.Additional = []config.AdditionalCertificate{{Name: "rsa", CertFile: c.CertFile, KeyFile: key}}
+		},
+		"a CA that is not there":     func(_ *testing.T, c *config.TLS) { c.ClientCAFile += ".no" },
+		"a CA without a certificate": func(t *testing.T, c *config.TLS) { brokertest.WriteFile(t, c.ClientCAFile, []byte("x")) },
 		"a key of another certificate": func(t *testing.T, c *config.TLS) {
 			brokertest.NewCA(t).Issue(t, "x").Write(t, filepath.Join(t.TempDir(), "crt"), c.KeyFile)
 		},

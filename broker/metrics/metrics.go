@@ -63,6 +63,8 @@ type Metrics struct {
 	denied *prometheus.CounterVec
 	logins *prometheus.CounterVec
 	ended  *prometheus.CounterVec
+	// handshakes of TLS that failed
+	handshakes *prometheus.CounterVec
 
 	denials denials
 }
@@ -82,6 +84,10 @@ func New() *Metrics {
 			Name: "godwit_clients_disconnected_total",
 			Help: "Clients that the broker has disconnected, by its reason.",
 		}, []string{"reason"}),
+		handshakes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "godwit_tls_handshakes_failed_total",
+			Help: "TLS handshakes that failed, by listener and reason.",
+		}, []string{"listener", "reason"}),
 		denials: newDenials(),
 	}
 }
@@ -107,3 +113,9 @@ func (m *Metrics) Refused(reason string) { m.logins.WithLabelValues(reason).Inc(
 
 // Disconnected counts a client that the broker has disconnected.
 func (m *Metrics) Disconnected(reason string) { m.ended.WithLabelValues(reason).Inc() }
+
+// HandshakeFailed counts a TLS handshake that failed. There are few listeners and
+// reasons.
+func (m *Metrics) HandshakeFailed(listener, reason string) {
+	m.handshakes.WithLabelValues(listener, reason).Inc()
+}

@@ -83,6 +83,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	m.denied.Collect(ch)
 	m.logins.Collect(ch)
 	m.ended.Collect(ch)
+	m.handshakes.Collect(ch)
 	if g := m.gauges.Load(); g != nil {
 		g.collect(ch)
 	}

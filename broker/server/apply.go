@@ -203,6 +203,8 @@ type ListenerStatus struct {
 	Name, Address string
 	// Certificate that is served to new connections, nil on a plain listener.
 	Certificate *x509.Certificate
+	// Additional certificates, for clients that cannot take it.
+	Additional []listener.Certificate
 }
 
 // Status returns what is in force.
@@ -213,7 +215,7 @@ func (s *Server) Status() Status {
 	for name, p := range s.ports {
 		l := ListenerStatus{Name: name, Address: p.addr.String()}
 		if t := p.tls.Load(); t != nil {
-			l.Certificate = t.Certificate
+			l.Certificate, l.Additional = t.Certificate, t.Additional
 		}
 		st.Listeners = append(st.Listeners, l)
 	}

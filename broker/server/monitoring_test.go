@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"io"
 	"os"
 	"regexp"
 	"strings"
@@ -55,6 +56,9 @@ func TestEveryMetricIsDocumented(t *testing.T) {
 	stranger := b.Dial(t, v5)
 	stranger.Send(brokertest.NewConnect("c", brokertest.Login("ann", "wrong")))
 	stranger.ExpectRefused(packet.ReasonBadUserNameOrPassword)
+	mistaken := b.DialAt(t, brokertest.TLS, v5)
+	mistaken.Send(brokertest.NewConnect("c"))
+	_, _ = io.Copy(io.Discard, mistaken)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(b.Metrics)
 	families, err := registry.Gather()
@@ -70,7 +74,7 @@ func TestEveryMetricIsDocumented(t *testing.T) {
 				if !strings.Contains(labels, "`"+l.GetName()+"`") {
 					t.Errorf("%s: docs/monitoring.md does not tell of label %s", f.GetName(), l.GetName())
 				}
-				if told := strings.Contains(labels, ": `"); told && !strings.Contains(labels, "`"+l.GetValue()+"`") {
+				if told := strings.Contains(labels, "`"+l.GetName()+"`: `"); told && !strings.Contains(labels, "`"+l.GetValue()+"`") {
 					t.Errorf("%s: docs/monitoring.md does not tell of %s %q", f.GetName(), l.GetName(), l.GetValue())
 				}
 			}

@@ -27,6 +27,8 @@ type tlsStream struct {
 	conn   *conn
 	config *listener.TLS // that the handshake was begun with
 	out    outbound      // records to be written; guarded by conn.mu
+	record int           // most bytes of plaintext in a record; 0 is what TLS allows
+	hello  []byte        // the records that the client began with, until the handshake is over
 
 	mu          sync.Mutex
 	arrived     sync.Cond
@@ -154,7 +156,7 @@ func (t *tlsStream) begin() {
 	if t.begun || !wholeRecord(t.in) {
 		return
 	}
-	t.begun = true
+	t.begun, t.hello = true, t.in
 	go t.handshake()
 }
 
@@ -198,13 +200,15 @@ func (c *conn) handshaken(err error) {
 		return
 	}
 	if err != nil {
-		c.tellFault("TLS handshake failed", err)
+		c.handshakeFailed(err)
 		c.Flush(c.loop.worker) // the alert
 		c.close()
 		return
 	}
 	c.state = stateConnect
-	c.tls.goodUntil(listener.GoodUntil(c.tls.ConnectionState().VerifiedChains))
+	state := c.tls.ConnectionState()
+	c.tls.greeted(state.Version)
+	c.tls.goodUntil(listener.GoodUntil(state.VerifiedChains))
 	if c.tls.config != c.listener.tls.Load() {
 		c.reviewCertificate()
 	}
@@ -291,10 +295,14 @@ func (t *tlsStream) open(b []byte) (n int, err error) {
 	return n, err
 }
 
-// seal encrypts what waits. conn.mu is held.
+// seal encrypts what waits, in records that the client has room for. conn.mu is
+// held.
 func (t *tlsStream) seal(plain *outbound) {
 	for plain.size > 0 {
 		b := plain.first()
+		if t.record > 0 {
+			b = b[:min(len(b), t.record)]
+		}
 		n, err := t.Write(b)
 		if err != nil {
 			plain.drop()

@@ -73,6 +73,14 @@ type Listener struct {
 	Address string `json:"address"` // host:port
 	// Certificate that new connections are served; nil without TLS.
 	Certificate *Certificate `json:"certificate,omitempty"`
+	// AdditionalCertificates are served to clients that cannot take Certificate.
+	AdditionalCertificates []NamedCertificate `json:"additionalCertificates,omitempty"`
+}
+
+// NamedCertificate is a further certificate of a listener.
+type NamedCertificate struct {
+	Name string `json:"name"`
+	Certificate
 }
 
 // Certificate of a listener.

@@ -113,7 +113,7 @@ func TestSessionsGoOnWhileTheDiskIsFull(t *testing.T) {
 		}
 		c.Disconnect()
 	}
-	if waiting, err := st.Store.Deliveries(1, 0, 10, 1<<20); err != nil || len(waiting) > 0 {
+	if waiting, err := st.Deliveries(1, 0, 10, 1<<20); err != nil || len(waiting) > 0 {
 		t.Errorf("%d messages are left: %v", len(waiting), err)
 	}
 }

@@ -130,7 +130,7 @@ func TestFiltersBeyondTheBytesOfAClientAreRefused(t *testing.T) {
 			c.Expect(&packet.Suback{ID: 1, Reasons: []packet.ReasonCode{1, packet.ReasonQuotaExceeded, 1, 1}})
 			c.Unsubscribe("a" + long)
 			c.Subscribe("b"+long, qos2)
-			c.Close()
+			_ = c.Close()
 		}
 	}
 }

@@ -8,12 +8,16 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
+	"io/fs"
 	"math/big"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/godwit-mqtt/godwit/broker/brokertest"
 	"github.com/godwit-mqtt/godwit/broker/config"
+	"github.com/godwit-mqtt/godwit/broker/listener"
 )
 
 var midnight = time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
@@ -166,6 +170,22 @@ func TestLoadTLSReadsTheClientCAWhereItIsAskedFor(t *testing.T) {
 		brokertest.WriteFile(t, c.ClientCAFile, brokertest.NewCA(t).PEM())
 		if (load(t, c, withCA) != withCA) != reads {
 			t.Errorf("%q: another CA is seen: %t, want %t", auth, !reads, reads)
+		}
+	}
+}
+
+func TestLoadTLSTellsWhichFileCannotBeRead(t *testing.T) {
+	for want, spoil := range map[string]func(c *config.TLS){
+		"read certificate: ": func(c *config.TLS) { c.CertFile += ".no" },
+		"read private key: ": func(c *config.TLS) { c.KeyFile += ".no" },
+		"read client CA: ":   func(c *config.TLS) { c.ClientCAFile += ".no" },
+	} {
+		c := files(t)
+		c.ClientAuth = config.ClientAuthRequired
+		spoil(c)
+		loaded, err := listener.LoadTLS(c, nil)
+		if loaded != nil || err == nil || !strings.HasPrefix(err.Error(), want) || !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("loaded %v, error %v, want one that begins with %q", loaded, err, want)
 		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -46,6 +47,7 @@ type options struct {
 	at        string
 	accepted  string
 	list      bool
+	quick     bool
 	verbose   bool
 }
 
@@ -56,6 +58,7 @@ func (o *options) register(flags *flag.FlagSet) {
 	flags.IntVar(&o.parallel, "parallel", runtime.GOMAXPROCS(0), "faults to try side by side")
 	flags.StringVar(&o.at, "at", "", "try the faults of these places alone, all of them: FILE:LINE,... with the end of the file's path")
 	flags.StringVar(&o.accepted, "accepted", "hack/mutate/accepted.txt", "the list of faults that change nothing")
+	flags.BoolVar(&o.quick, "quick", false, "leave out the faults that take a build of their own: changes of what has to be constant, for the most part")
 	flags.BoolVar(&o.list, "list", false, "list the faults and try none")
 	flags.BoolVar(&o.verbose, "v", false, "tell of the faults that were noticed as well, and by what")
 }
@@ -115,10 +118,13 @@ func (o *options) try(ctx context.Context, t target, list accepted, dir string) 
 	if count == 0 || o.at != "" {
 		count = len(chosen)
 	}
-	likely := chosen[:min(len(chosen), count+count/2)] // some compile not, some are accepted
+	likely := chosen[:min(len(chosen), 2*count)] // some do not compile, some are accepted
 	l, err := newLab(ctx, t, dir, files, likely)
 	if err != nil {
 		return false, err
+	}
+	if o.quick {
+		chosen = slices.DeleteFunc(likely, func(f *fault) bool { return l.ids[f] == 0 })
 	}
 	r := report{of: len(all), seed: o.seed, verbose: o.verbose, out: os.Stdout}
 	if err := l.tryAll(ctx, chosen, count, o.parallel, r.add); err != nil {

@@ -95,3 +95,25 @@ func TestPublishWithAnEmptyTopicIsDecoded(t *testing.T) {
 		}
 	}
 }
+
+// Of the options of a subscription each combination is taken that the specification allows, and no
+// other [MQTT-3.8.3-5].
+func TestSubscriptionOptionsAreTakenAsTheyAre(t *testing.T) {
+	for b := range 256 {
+		var s Subscribe
+		err := s.Decode(V5, append(unhex(t, `0001 00 0001'a'`), byte(b)))
+		qos, handling := b&3, b>>4&3
+		if ok := b < 0x40 && qos != 3 && handling != 3; (err == nil) != ok {
+			t.Errorf("options %#02x: %v", b, err)
+		}
+		if err != nil {
+			continue
+		}
+		want := Subscription{
+			Filter: []byte("a"), QoS: QoS(qos), NoLocal: b&4 != 0, RetainAsPublished: b&8 != 0, RetainHandling: byte(handling),
+		}
+		if got := s.Subscriptions[0]; show(&Subscribe{Subscriptions: []Subscription{got}}) != show(&Subscribe{Subscriptions: []Subscription{want}}) {
+			t.Errorf("options %#02x are %+v, want %+v", b, got, want)
+		}
+	}
+}

@@ -308,6 +308,16 @@ type TLS struct {
 	// +optional
 	// +kubebuilder:validation:Enum="1.2";"1.3"
 	MinVersion string `json:"minVersion,omitempty"`
+
+	// Most bytes of plaintext in a TLS record that clients are sent, for devices
+	// with small buffers: 512 to 16384. A client that asks for smaller records, by
+	// max_fragment_length or record_size_limit, gets them anyway. The certificate
+	// chain comes in the records of the handshake, which this does not bound: keep
+	// it short. Default: 16384, what TLS allows. Example: 4096.
+	// +optional
+	// +kubebuilder:validation:Minimum=512
+	// +kubebuilder:validation:Maximum=16384
+	MaxRecordSize *int32 `json:"maxRecordSize,omitempty"`
 }
 
 // Certificate is what is asked of cert-manager.
@@ -335,7 +345,38 @@ type Certificate struct {
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('5m')",message="cert-manager renews five minutes ahead at least: set renewBefore to 5m or more"
 	RenewBefore *metav1.Duration `json:"renewBefore,omitempty"`
+
+	// Key of the certificate, a new one each time that it is issued. Default: ECDSA
+	// with 256 bits. Devices that know RSA alone need that.
+	// Example: {algorithm: RSA, size: 2048}.
+	// +optional
+	PrivateKey *PrivateKey `json:"privateKey,omitempty"`
 }
+
+// PrivateKey is the kind of key that is asked for.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.size) || (self.algorithm == 'RSA' ? self.size in [2048, 3072, 4096, 8192] : self.algorithm == 'ECDSA' && self.size in [256, 384, 521])",message="size is 2048, 3072, 4096 or 8192 for RSA, 256, 384 or 521 for ECDSA, and left out for Ed25519"
+type PrivateKey struct {
+	// RSA, ECDSA or Ed25519. Example: RSA.
+	Algorithm KeyAlgorithm `json:"algorithm"`
+
+	// Bits of the key: 2048, 3072, 4096 or 8192 for RSA, 256, 384 or 521 for ECDSA.
+	// Default: 2048 for RSA, 256 for ECDSA. Example: 2048.
+	// +optional
+	Size *int32 `json:"size,omitempty"`
+}
+
+// KeyAlgorithm is what a private key is for.
+//
+// +kubebuilder:validation:Enum=RSA;ECDSA;Ed25519
+type KeyAlgorithm string
+
+// Algorithms of private keys.
+const (
+	KeyRSA     KeyAlgorithm = "RSA"
+	KeyECDSA   KeyAlgorithm = "ECDSA"
+	KeyEd25519 KeyAlgorithm = "Ed25519"
+)
 
 // IssuerRef names an issuer of cert-manager.
 type IssuerRef struct {

@@ -27,6 +27,9 @@ func (b *Broker) ListenerTLS(l *Listener) *TLS {
 	if tls.MinVersion == "" {
 		tls.MinVersion = shared.MinVersion
 	}
+	if tls.MaxRecordSize == nil {
+		tls.MaxRecordSize = shared.MaxRecordSize
+	}
 	return &tls
 }
 

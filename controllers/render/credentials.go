@@ -57,18 +57,43 @@ func (u *user) readPassword(in Input, secret *corev1.Secret, out *config.User) V
 	if !ok {
 		return rejected(v1alpha1.ReasonWaitingForSecret, "Secret %q has no key %q", ref.Name, ref.Key)
 	}
-	hash, err := unhashed, CheckPassword(value)
+	hash, err, warning := unhashed, CheckPassword(value), ""
 	if ref.Key == v1alpha1.PasswordHashKey {
 		hash = string(bytes.TrimSpace(value))
 		err = in.Passwords.validate(hash)
 	} else {
 		u.plain = [][]byte{value}
+		warning = doubt(ref.Name, ref.Key, value)
 	}
 	if err != nil {
 		return rejected(v1alpha1.ReasonInvalidCredentials, "Secret %q, key %q: %v", ref.Name, ref.Key, err)
 	}
 	out.PasswordHashes = []string{hash}
-	return accepted("")
+	return accepted(warning)
+}
+
+// doubt warns of a plain password that may be a slip: it is legal, and clients have
+// to send every byte of it. It is empty where there is nothing to say.
+func doubt(secret, key string, value []byte) string {
+	switch {
+	case bytes.HasSuffix(value, []byte("\n")), bytes.HasSuffix(value, []byte("\r")):
+		return fmt.Sprintf("warning: the password in Secret %q, key %q, ends in a line break, and clients that do not send it are refused: "+
+			"write the Secret without it, as by printf %%s", secret, key)
+	case looksLikeHash(string(value)):
+		return fmt.Sprintf("warning: what is in Secret %q, key %q, looks like the hash of a password, and is taken for the password itself: "+
+			"put a hash into the key %s", secret, key, v1alpha1.PasswordHashKey)
+	}
+	return ""
+}
+
+// looksLikeHash tells hashes as tools write them.
+func looksLikeHash(value string) bool {
+	for _, prefix := range []string{"$2a$", "$2b$", "$2y$", "$argon2id$", "$7$", "$6$"} {
+		if strings.HasPrefix(value, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // readGenerated reads the password that was generated, and the one before while
@@ -92,7 +117,7 @@ func (u *user) readGenerated(name string, secret *corev1.Secret, out *config.Use
 	for range u.plain {
 		out.PasswordHashes = append(out.PasswordHashes, unhashed)
 	}
-	return accepted("")
+	return accepted(doubt(name, v1alpha1.PasswordKey, value))
 }
 
 // secretValue reads a key, also of a manifest that has it in stringData, which

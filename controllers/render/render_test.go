@@ -375,7 +375,7 @@ func TestDigestsNameWhatIsRenderedOfAnObject(t *testing.T) {
 func TestSettingsOfABroker(t *testing.T) {
 	out := mustRender(t, input(t, `{kind: Broker, spec: {
 		authentication: {anonymous: true}, authorization: {default: Allow},
-		tls: {secretName: shared, clientAuth: {mode: Optional, caSecretName: ca}},
+		tls: {secretName: shared, maxRecordSize: 4096, clientAuth: {mode: Optional, caSecretName: ca}},
 		listeners: [
 			{name: mqtt, port: 1883, limits: {maxConnections: 5}},
 			{name: mqtts, port: 8883, tls: {}},
@@ -405,6 +405,9 @@ func TestSettingsOfABroker(t *testing.T) {
 	}
 	if want := (&config.WebSocket{Path: "/x", AllowedOrigins: []string{"https://a.example"}}); plain.WebSocket != nil || !reflect.DeepEqual(own.WebSocket, want) {
 		t.Errorf("endpoints %+v and %+v, want none and %+v", plain.WebSocket, own.WebSocket, want)
+	}
+	if shared.TLS.MaxRecordSize != 4096 {
+		t.Errorf("records of %d bytes", shared.TLS.MaxRecordSize)
 	}
 	if own.Protocol != config.ProtocolWebSocket || own.TLS.MinVersion != "1.3" || own.TLS.ClientCAFile != "" {
 		t.Errorf("listener with its own certificate %+v", own.TLS)

@@ -93,6 +93,8 @@ func listenerTLS(name string, tls *v1alpha1.TLS, paths Paths) *config.TLS {
 		CertFile:   paths.CertFile(name),
 		KeyFile:    paths.KeyFile(name),
 		MinVersion: tls.MinVersion,
+
+		MaxRecordSize: number(tls.MaxRecordSize),
 	}
 	if tls.AsksForCertificate() {
 		out.ClientAuth = config.ClientAuth(tls.ClientAuth.Mode)

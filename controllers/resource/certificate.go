@@ -40,19 +40,31 @@ func certificate(b *v1alpha1.Broker, name string, c *v1alpha1.Certificate, clust
 			Duration:       c.Duration,
 			RenewBefore:    c.RenewBefore,
 			IssuerRef:      issuerReference(c.IssuerRef),
-			PrivateKey:     privateKey(),
+			PrivateKey:     privateKey(c.PrivateKey),
 			Usages:         []certmanagerv1.KeyUsage{certmanagerv1.UsageDigitalSignature, certmanagerv1.UsageServerAuth},
 		},
 	}
 }
 
-// privateKey is a new one each time that a certificate is issued.
-func privateKey() *certmanagerv1.CertificatePrivateKey {
-	return &certmanagerv1.CertificatePrivateKey{
+// privateKey is a new one each time that a certificate is issued: of the kind that
+// is wanted, which may be nil.
+func privateKey(wanted *v1alpha1.PrivateKey) *certmanagerv1.CertificatePrivateKey {
+	out := &certmanagerv1.CertificatePrivateKey{
 		Algorithm:      certmanagerv1.ECDSAKeyAlgorithm,
-		Size:           256,
 		RotationPolicy: certmanagerv1.RotationPolicyAlways,
 	}
+	if wanted != nil {
+		out.Algorithm = certmanagerv1.PrivateKeyAlgorithm(wanted.Algorithm)
+	}
+	switch {
+	case wanted != nil && wanted.Size != nil:
+		out.Size = int(*wanted.Size)
+	case out.Algorithm == certmanagerv1.RSAKeyAlgorithm:
+		out.Size = 2048
+	case out.Algorithm == certmanagerv1.ECDSAKeyAlgorithm:
+		out.Size = 256
+	}
+	return out
 }
 
 func issuerReference(ref v1alpha1.IssuerRef) cmmeta.IssuerReference {

@@ -79,7 +79,7 @@ func UserCertificate(u *v1alpha1.MQTTUser) *certmanagerv1.Certificate {
 			Duration:       spec.Duration,
 			RenewBefore:    spec.RenewBefore,
 			IssuerRef:      issuerReference(spec.IssuerRef),
-			PrivateKey:     privateKey(),
+			PrivateKey:     privateKey(nil),
 			Usages:         []certmanagerv1.KeyUsage{certmanagerv1.UsageDigitalSignature, certmanagerv1.UsageClientAuth},
 		},
 	}

@@ -80,3 +80,4 @@ clean: ## Remove what was built here, and the state of `make run`.
 -include hack/bench.mk
 -include hack/torture.mk
 -include hack/mutate.mk
+-include hack/hostile.mk

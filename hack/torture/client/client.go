@@ -7,6 +7,7 @@ package client
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -23,6 +24,10 @@ type Options struct {
 	Address string // host and port
 	ID      string
 	Version packet.Version
+	// Username and Password are presented unless Username is empty.
+	Username, Password string
+	// TLS is what the connection is wrapped in; nil is a plain one.
+	TLS *tls.Config
 	// Expiry is how long the session outlives its connection, in seconds; MQTT 3
 	// leaves that to the broker, and 0 is a session that does not.
 	Expiry uint32
@@ -75,6 +80,9 @@ func (c *Client) Connect(ctx context.Context, clean bool, will *packet.Will) (pr
 	if err != nil {
 		return false, err
 	}
+	if c.options.TLS != nil {
+		raw = tls.Client(raw, c.options.TLS)
+	}
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	defer stop()
 	in := bufio.NewReaderSize(raw, 64<<10)
@@ -95,6 +103,10 @@ func (c *Client) handshake(raw net.Conn, in *bufio.Reader, clean bool, will *pac
 	if will != nil {
 		p.HasWill, p.Will = true, *will
 	}
+	if c.options.Username != "" {
+		p.HasUsername, p.Username = true, []byte(c.options.Username)
+		p.HasPassword, p.Password = true, []byte(c.options.Password)
+	}
 	if c.options.Expiry > 0 {
 		p.Properties.SessionExpiry = c.options.Expiry
 		p.Properties.Set(packet.PropSessionExpiry)
@@ -106,7 +118,7 @@ func (c *Client) handshake(raw net.Conn, in *bufio.Reader, clean bool, will *pac
 	if _, err := raw.Write(p.Append(nil, c.options.Version)); err != nil {
 		return nil, err
 	}
-	h, body, err := next(in, nil)
+	h, body, err := ReadPacket(in, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -65,7 +65,7 @@ func (c *Client) read(n *connection, in *bufio.Reader) {
 	defer n.Close() //nolint:errcheck // it is of no use any more
 	var body, replies []byte
 	for {
-		h, b, err := next(in, body[:0])
+		h, b, err := ReadPacket(in, body[:0])
 		body = b
 		if err == nil {
 			replies, err = c.handle(n, h, body, replies)
@@ -104,8 +104,9 @@ func (c *Client) send(n *connection, b []byte) {
 	n.rouse()
 }
 
-// next reads a packet; its body is appended to dst.
-func next(in *bufio.Reader, dst []byte) (packet.Header, []byte, error) {
+// ReadPacket reads a packet, whose body takes the place of dst if that is large
+// enough.
+func ReadPacket(in *bufio.Reader, dst []byte) (packet.Header, []byte, error) {
 	var head []byte
 	for {
 		b, err := in.ReadByte()

@@ -20,7 +20,8 @@ import (
 //
 //   - Where it is full the reserve is given up, and then a write waits until there
 //     is space, and goes on where it stopped. It waits between serve and
-//     stopWaiting.
+//     stopWaiting. A compaction does not wait: it fails, and is tried again, so
+//     that it does not hold the space that others wait for.
 //   - Any other failure is told to fail, and the call never returns: what is in
 //     the files is not known any more, so the database must not write again. Nor
 //     does any later call that would change something. A sync that fails is of
@@ -80,8 +81,11 @@ func isFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
-// try does what needs space to a file until it succeeds.
-func (d *disk) try(op, name string, what func() error) error {
+// compaction is the category of files that a compaction writes.
+const compaction vfs.DiskWriteCategory = "pebble-compaction"
+
+// try does what needs space to a file until it succeeds, or yields to others.
+func (d *disk) try(op, name string, yields bool, what func() error) error {
 	for waits := false; ; {
 		d.pass()
 		err := what()
@@ -93,6 +97,9 @@ func (d *disk) try(op, name string, what func() error) error {
 			return nil
 		case isFull(err) && d.spare.giveUp(!d.patient.Load()):
 			continue
+		case isFull(err) && yields:
+			d.pause(10 * d.retry)
+			return err
 		case !isFull(err) || !d.patient.Load():
 			d.broken(op, name, err)
 		}
@@ -132,7 +139,12 @@ func (d *disk) wait(err error, again bool) {
 	if !again && d.waiting.Add(1) == 1 {
 		d.log.Error("the disk is full; commits wait for space", "error", err)
 	}
-	t := time.NewTimer(d.retry)
+	d.pause(d.retry)
+}
+
+// pause waits for some time, unless the store is closed.
+func (d *disk) pause(long time.Duration) {
+	t := time.NewTimer(long)
 	defer t.Stop()
 	select {
 	case <-d.closing:
@@ -146,15 +158,15 @@ func (d *disk) found() {
 	}
 }
 
-func (d *disk) open(op, name string, open func() (vfs.File, error)) (f vfs.File, err error) {
-	err = d.try(op, name, func() error {
+func (d *disk) open(op, name string, c vfs.DiskWriteCategory, open func() (vfs.File, error)) (f vfs.File, err error) {
+	err = d.try(op, name, c == compaction, func() error {
 		f, err = open()
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &file{f, d, name}, nil
+	return &file{f, d, name, c == compaction}, nil
 }
 
 // Create creates a file. A marker, which says by its name which manifest counts,
@@ -164,12 +176,12 @@ func (d *disk) open(op, name string, open func() (vfs.File, error)) (f vfs.File,
 func (d *disk) Create(name string, c vfs.DiskWriteCategory) (f vfs.File, err error) {
 	create := func() (vfs.File, error) { return d.FS.Create(name, c) }
 	if !strings.HasPrefix(d.PathBase(name), "marker.") {
-		return d.open("create", name, create)
+		return d.open("create", name, c, create)
 	}
 	if err := d.syncDir(d.PathDir(name)); err != nil {
 		return nil, err
 	}
-	if f, err = d.open("create", name, create); err != nil {
+	if f, err = d.open("create", name, c, create); err != nil {
 		return nil, err
 	}
 	return f, d.syncDir(d.PathDir(name))
@@ -184,11 +196,11 @@ func (d *disk) syncDir(name string) error {
 }
 
 func (d *disk) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
-	return d.open("open", name, func() (vfs.File, error) { return d.FS.OpenReadWrite(name, c, o...) })
+	return d.open("open", name, c, func() (vfs.File, error) { return d.FS.OpenReadWrite(name, c, o...) })
 }
 
 func (d *disk) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return d.open("reuse", from, func() (vfs.File, error) { return d.FS.ReuseForWrite(from, to, c) })
+	return d.open("reuse", from, c, func() (vfs.File, error) { return d.FS.ReuseForWrite(from, to, c) })
 }
 
 // OpenDir opens a directory, which is done to sync it.
@@ -197,15 +209,15 @@ func (d *disk) OpenDir(name string) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &file{f, d, name}, nil
+	return &file{f, d, name, false}, nil
 }
 
 func (d *disk) Link(from, to string) error {
-	return d.try("link", from, func() error { return d.FS.Link(from, to) })
+	return d.try("link", from, false, func() error { return d.FS.Link(from, to) })
 }
 
 func (d *disk) Rename(from, to string) error {
-	return d.try("rename", from, func() error { return d.FS.Rename(from, to) })
+	return d.try("rename", from, false, func() error { return d.FS.Rename(from, to) })
 }
 
 // Remove may fail: what was not removed is found at the next start.
@@ -252,12 +264,13 @@ func (d *disk) Unwrap() vfs.FS { return d.FS }
 // file is a file or directory that is open to be written or synced.
 type file struct {
 	vfs.File
-	disk *disk
-	name string
+	disk   *disk
+	name   string
+	yields bool // see disk.try
 }
 
 func (f *file) Write(p []byte) (n int, err error) {
-	err = f.disk.try("write", f.name, func() error {
+	err = f.disk.try("write", f.name, f.yields, func() error {
 		m, err := f.File.Write(p[n:])
 		n += m
 		return err
@@ -266,7 +279,7 @@ func (f *file) Write(p []byte) (n int, err error) {
 }
 
 func (f *file) WriteAt(p []byte, off int64) (n int, err error) {
-	err = f.disk.try("write", f.name, func() error {
+	err = f.disk.try("write", f.name, f.yields, func() error {
 		m, err := f.File.WriteAt(p[n:], off+int64(n))
 		n += m
 		return err

@@ -163,6 +163,9 @@ func (s *Store) checkEmpty() error {
 func (s *Store) events() *pebble.EventListener {
 	return &pebble.EventListener{
 		BackgroundError: func(err error) {
+			if isFull(err) { // a compaction that has yielded, and is tried again
+				return
+			}
 			s.fail(err)
 			select {}
 		},

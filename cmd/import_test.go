@@ -120,7 +120,9 @@ var comparedDifferences = []string{
 	"bob read own/blocked", "bob read users/bob/locked",
 }
 
-func TestImportDecidesAsMosquitto(t *testing.T) {
+// mosquittoProgram is Debian's, which is among what CI installs.
+func mosquittoProgram(t *testing.T) string {
+	t.Helper()
 	program, err := exec.LookPath("mosquitto")
 	if err != nil {
 		if os.Getenv("CI") != "" {
@@ -128,6 +130,11 @@ func TestImportDecidesAsMosquitto(t *testing.T) {
 		}
 		t.Skip("mosquitto is not installed")
 	}
+	return program
+}
+
+func TestImportDecidesAsMosquitto(t *testing.T) {
+	program := mosquittoProgram(t)
 	users := []string{"alice", "bob", "carol", "witness"}
 	passwd := ""
 	for _, u := range users {
@@ -177,25 +184,45 @@ type compared struct {
 
 func startMosquitto(t *testing.T, program, conf string, port int) *compared {
 	t.Helper()
-	said := &output{}
+	c, said := tryMosquitto(t, program, conf, port)
+	if c == nil {
+		t.Fatalf("mosquitto ended: %s", said)
+	}
+	return c
+}
+
+// tryMosquitto starts it, and returns nil and what it said where it ends at once.
+func tryMosquitto(t *testing.T, program, conf string, port int) (c *compared, said string) {
+	t.Helper()
+	if ended, says := runMosquitto(t, program, conf, port); ended {
+		return nil, says.String()
+	}
+	return newCompared(t, port), ""
+}
+
+// runMosquitto starts it, and waits until it listens on the port or has ended.
+func runMosquitto(t *testing.T, program, conf string, port int) (ended bool, says *output) {
+	t.Helper()
+	says = &output{}
 	cmd := exec.CommandContext(t.Context(), program, "-c", conf)
-	cmd.Stdout, cmd.Stderr = said, said
+	cmd.Stdout, cmd.Stderr = says, says
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan struct{})
+	end := make(chan struct{})
 	go func() {
-		defer close(ended)
+		defer close(end)
 		_ = cmd.Wait() // what it said tells more
 	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
-		<-ended
+		<-end
 	})
 	brokertest.WaitFor(t, "mosquitto to listen", func() bool {
 		select {
-		case <-ended:
-			t.Fatalf("mosquitto ended: %s", said)
+		case <-end:
+			ended = true
+			return true
 		default:
 		}
 		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
@@ -204,7 +231,7 @@ func startMosquitto(t *testing.T, program, conf string, port int) *compared {
 		}
 		return err == nil
 	})
-	return newCompared(t, port)
+	return ended, says
 }
 
 // startImported imports the configuration and runs its Broker on another port.

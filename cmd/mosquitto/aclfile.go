@@ -44,16 +44,15 @@ func parseACL(s *Source) (*aclFile, error) {
 	f := &aclFile{}
 	var current *section
 	for i, line := range strings.Split(string(s.Content), "\n") {
-		line = strings.TrimRight(line, " \t\r\v\f")
+		line = strings.TrimRight(line, blanks)
 		if line == "" || line[0] == '#' {
 			continue
 		}
 		word, rest, _ := strings.Cut(strings.TrimLeft(line, " "), " ")
-		rest = strings.TrimSpace(rest)
 		var err error
 		switch word {
 		case "user":
-			current, err = f.section(rest, i+1)
+			current, err = f.section(strings.Trim(rest, blanks), i+1)
 		case "topic":
 			err = f.topic(current, i+1, rest)
 		case "pattern":
@@ -101,11 +100,16 @@ func (f *aclFile) topic(of *section, line int, rest string) (err error) {
 	return err
 }
 
+// blanks are what Mosquitto takes for space around a line. Within one it knows spaces
+// alone; a space that is not of ASCII is a part of a topic.
+const blanks = " \t\r\v\f"
+
 // appendEntry reads "[read|write|readwrite|deny] TOPIC". A single word is a topic.
 func appendEntry(to []entry, line int, text string) ([]entry, error) {
+	text = strings.TrimLeft(text, " ")
 	e := entry{line, readwrite, text}
 	if word, rest, more := strings.Cut(text, " "); more {
-		e.access, e.topic = access(word), strings.TrimSpace(rest)
+		e.access, e.topic = access(word), strings.Trim(rest, blanks)
 	}
 	switch e.access {
 	case read, write, readwrite, deny:

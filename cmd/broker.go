@@ -95,6 +95,7 @@ func openBroker(ctx context.Context, o brokerOptions, log *slog.Logger) (*broker
 	}
 	s, err := server.New(server.Options{
 		Config: watcher.Current(), Logger: log, Metrics: m, Store: st, Version: programVersion(),
+		Memory: server.LimitMemory(),
 	})
 	if err != nil {
 		err = errors.Join(err, st.Close())

@@ -43,6 +43,8 @@ const (
 	FailedProxyHeaders
 	FailedUpgrades
 	PacketsTooLarge
+	SessionsShed
+	ConnectionsShed
 	counters
 )
 
@@ -101,6 +103,9 @@ func (m *Metrics) Add(c *Counts) {
 		}
 	}
 }
+
+// Count adds n to one of the totals. Event loops use Counts.
+func (m *Metrics) Count(c Counter, n int) { m.totals[c].Add(uint64(n)) }
 
 // Total returns one of the totals.
 func (m *Metrics) Total(c Counter) uint64 { return m.totals[c].Load() }

@@ -29,6 +29,7 @@ var (
 	descFailed          = described("connections_failed_total", "Network connections that ended before MQTT, by what was not valid: the PROXY protocol header or the upgrade to WebSocket.", "at")
 	descTooLarge        = described("packets_too_large_total", "Connections ended for a control packet that was larger than the Broker or the user allows.")
 	descStoreDelayed    = described("store_delayed_total", "Packets that had to wait, because too much waited for the store already.")
+	descShed            = described("shed_total", "What was refused or ended because memory or disk was short: new sessions, and connections that much was held for.", "what")
 	descConnections     = described("connections", "Clients that are connected.")
 	descSessions        = described("sessions", "Sessions, connected or not.")
 	descSubscriptions   = described("subscriptions", "Subscriptions of all sessions.")
@@ -66,6 +67,8 @@ var totals = [counters]series{
 	ConnectionsClosed:   {descClosed, nil},
 	ProtocolErrors:      {descErrors, nil},
 	PublishThrottled:    {descThrottled, nil},
+	SessionsShed:        {descShed, []string{"session"}},
+	ConnectionsShed:     {descShed, []string{"connection"}},
 	StoreDelayed:        {descStoreDelayed, nil},
 	FailedProxyHeaders:  {descFailed, []string{"proxy_header"}},
 	FailedUpgrades:      {descFailed, []string{"websocket_upgrade"}},

@@ -120,6 +120,10 @@ func (w *Worker) persist(s *Subscriber, d *session.Delivery) {
 // enqueue lets d wait in its session, within the limits. The Subscriber is
 // locked.
 func (w *Worker) enqueue(s *Subscriber, d *session.Delivery) {
+	if w.crowdedOut(s, d) {
+		w.full(s, d)
+		return
+	}
 	result := s.session.Enqueue(d, func(old session.Waiting) {
 		w.dropped(metrics.DroppedQueueFull)
 		w.complete(s, old)
@@ -132,6 +136,11 @@ func (w *Worker) enqueue(s *Subscriber, d *session.Delivery) {
 		}
 		return
 	}
+	w.full(s, d)
+}
+
+// full drops a delivery that s, which is locked, has no room for.
+func (w *Worker) full(s *Subscriber, d *session.Delivery) {
 	w.missed(s)
 	if d.QoS == packet.QoS0 {
 		w.dropped(metrics.DroppedSlowConsumer)

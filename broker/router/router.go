@@ -41,6 +41,7 @@ type Router struct {
 	metrics  *metrics.Metrics
 	limits   atomic.Pointer[Limits]
 	access   atomic.Pointer[auth.Snapshot]
+	room     atomic.Pointer[Room] // nil: no bound
 	// epoch changes with access, and drops what was cached of its decisions.
 	epoch atomic.Uint64
 	// refusing: the store takes nothing new; see Refuse.

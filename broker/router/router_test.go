@@ -25,6 +25,7 @@ type link struct {
 	most      int    // packets that it takes until it is congested; 0 is no bound
 	congested bool
 	behind    bool
+	pending   int64
 	kicked    packet.ReasonCode
 }
 
@@ -124,6 +125,9 @@ func (l *link) Congested() bool { return l.congested }
 
 // Full implements Link.
 func (l *link) Full() bool { return l.congested }
+
+// Pending implements Link.
+func (l *link) Pending() int64 { return l.pending }
 
 func (l *link) Behind() bool { return l.behind }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/godwit-mqtt/godwit/broker/auth"
+	"github.com/godwit-mqtt/godwit/broker/metrics"
 	"github.com/godwit-mqtt/godwit/broker/packet"
 	"github.com/godwit-mqtt/godwit/broker/session"
 	"github.com/godwit-mqtt/godwit/broker/store"
@@ -144,7 +145,11 @@ func (w *Worker) begin(sh *shard, c *Connect) (*Subscriber, packet.ReasonCode) {
 	g := &w.r.sessions
 	name := c.Principal.Username
 	reason := packet.ReasonQuotaExceeded
-	if most := w.r.limits.Load().Sessions; most == 0 || g.count.Load() < int64(most) {
+	most := w.r.limits.Load().Sessions
+	switch {
+	case !w.r.takesSession(c.Expiry > 0):
+		w.Counts[metrics.SessionsShed]++
+	case most == 0 || g.count.Load() < int64(most):
 		reason = g.users.begin(name, c.MaxSessions)
 	}
 	if reason.IsError() {

@@ -87,7 +87,8 @@ func (w *Worker) canTake(s *Subscriber, e *topic.Entry[*Subscriber], p *packet.P
 	case q > packet.QoS0 && s.link != nil && s.session.Ready() && !s.link.Congested():
 		return true
 	}
-	return s.session.HasRoom(&session.Delivery{Message: w.message(p), QoS: q, IDs: ids, Shared: shared})
+	d := session.Delivery{Message: w.message(p), QoS: q, IDs: ids, Shared: shared}
+	return s.session.HasRoom(&d) && !w.crowdedOut(s, &d)
 }
 
 // fits reports whether s accepts a packet of the size that p has at most.

@@ -26,6 +26,8 @@ type Link interface {
 	// Behind: the client takes less than it is sent. While that is so, and before
 	// messages are dropped, publishers are slowed down: see Worker.Behind.
 	Behind() bool
+	// Pending is the number of bytes that wait to be written.
+	Pending() int64
 	// Kick ends the connection with a reason, soon. It may be called from any
 	// goroutine and does not wait.
 	Kick(reason packet.ReasonCode, why string)

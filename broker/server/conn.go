@@ -118,7 +118,13 @@ func (c *conn) Congested() bool {
 }
 
 // Full implements router.Link.
-func (c *conn) Full() bool { return !c.welcomed.Load() || c.pending.Load() > c.limits.full }
+func (c *conn) Full() bool {
+	pending := c.pending.Load()
+	return !c.welcomed.Load() || pending > c.limits.full || pending > c.server.queueRoom.Load()
+}
+
+// Pending implements router.Link.
+func (c *conn) Pending() int64 { return c.pending.Load() }
 
 // Behind implements router.Link.
 func (c *conn) Behind() bool { return c.pending.Load() > c.limits.full/4 }

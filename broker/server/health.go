@@ -22,6 +22,9 @@ func (s *Server) watchStore() {
 	if h.Failed && s.failed.CompareAndSwap(nil, &h.Err) {
 		close(s.broken)
 	}
+	if disk := s.disk(); h.Err == nil && disk.above(fullFrom) {
+		h.Err = fmt.Errorf("the volume is nearly full: %d MiB of %d MiB are used", disk.used>>20, disk.limit>>20)
+	}
 	if (h.Err != nil) == s.refusing {
 		return
 	}

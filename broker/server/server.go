@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"runtime"
 	"sync"
@@ -29,7 +30,7 @@ import (
 	"github.com/godwit-mqtt/godwit/broker/store"
 )
 
-// Options of a Server. All are needed but Version.
+// Options of a Server. All are needed but Version and Memory.
 type Options struct {
 	Config  *config.Config
 	Logger  *slog.Logger
@@ -37,6 +38,9 @@ type Options struct {
 	// Store is closed when Serve returns.
 	Store   store.Store
 	Version string // for $SYS
+	// Memory that the process had better not go beyond, in bytes; see MemoryLimit. 0
+	// is no limit.
+	Memory int64
 }
 
 // Server is one broker.
@@ -62,6 +66,11 @@ type Server struct {
 	broken        chan struct{}         // closed with failed
 	failed        atomic.Pointer[error] // why the store has failed
 	refusing      bool                  // the store takes nothing new, as far as is known; owned by keepTime
+
+	limitOfMemory int64        // bytes; 0 is no limit
+	queueRoom     atomic.Int64 // bytes that may wait to be written for one client; see judgeRoom
+	short         bool         // no new session begins; owned by watchMemory, like shed
+	shed          time.Time
 
 	config atomic.Pointer[config.Config] // defaulted
 	access atomic.Pointer[auth.Snapshot]
@@ -96,7 +105,9 @@ func New(o Options) (*Server, error) {
 		table:         make([]atomic.Pointer[conn], openFiles()),
 		ports:         map[string]*port{},
 		broken:        make(chan struct{}),
+		limitOfMemory: o.Memory,
 	}
+	s.queueRoom.Store(math.MaxInt64)
 	access, err := auth.Compile(o.Config)
 	if err != nil {
 		return nil, fmt.Errorf("compile access rules: %w", err)
@@ -193,6 +204,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	ticking, stopTicking := context.WithCancel(context.Background())
 	var clock sync.WaitGroup
 	clock.Go(func() { s.keepTime(ticking) })
+	clock.Go(func() { s.watchMemory(ticking) })
 	select {
 	case <-ctx.Done():
 	case <-s.broken:

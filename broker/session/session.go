@@ -171,6 +171,9 @@ func (s *Session) Crowded() bool {
 		l.QueuedBytes > 0 && bytes > l.QueuedBytes/4
 }
 
+// InMemory returns the bytes of all bodies that the session holds in memory.
+func (s *Session) InMemory() int { return s.queue.bytes + s.out.bytes }
+
 // HasRoom reports whether d may wait without another one being dropped for it.
 func (s *Session) HasRoom(d *Delivery) bool { return !s.full(d) }
 

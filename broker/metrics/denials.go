@@ -102,6 +102,15 @@ func (m *Metrics) TooLarge(now time.Time, user, topic, limit string) {
 	d.note(now, d.user(user), denialKey{user, ActionSize, clip(topic, maxDeniedTopic)}, limit)
 }
 
+// NotRetained counts a message of a user that could not be retained. user is empty
+// for anonymous clients.
+func (m *Metrics) NotRetained(user string) {
+	d := &m.denials
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	m.unkept.WithLabelValues(d.user(clip(user, maxDeniedUser)).label).Inc()
+}
+
 // user returns what stands for a user.
 func (d *denials) user(name string) *deniedUser {
 	u := d.users[name]

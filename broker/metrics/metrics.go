@@ -63,6 +63,7 @@ type Metrics struct {
 	totals [counters]atomic.Uint64
 	gauges atomic.Pointer[Gauges]
 	denied *prometheus.CounterVec
+	unkept *prometheus.CounterVec
 	logins *prometheus.CounterVec
 	ended  *prometheus.CounterVec
 	// handshakes of TLS that failed
@@ -78,6 +79,10 @@ func New() *Metrics {
 			Name: "godwit_authorization_denied_total",
 			Help: "Publishes, subscriptions and wills refused by the topic ACLs, by user; beyond 1000 users the others count as (other).",
 		}, []string{"user", "action"}),
+		unkept: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "godwit_not_retained_total",
+			Help: "Messages that were delivered, but not retained, for a limit or because the store takes nothing new, by user; beyond 1000 users the others count as (other).",
+		}, []string{"user"}),
 		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "godwit_connect_refused_total",
 			Help: "CONNECT packets refused, by the reason of the answer.",

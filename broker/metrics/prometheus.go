@@ -84,6 +84,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(s.desc, prometheus.CounterValue, float64(m.totals[i].Load()), s.labels...)
 	}
 	m.denied.Collect(ch)
+	m.unkept.Collect(ch)
 	m.logins.Collect(ch)
 	m.ended.Collect(ch)
 	m.handshakes.Collect(ch)

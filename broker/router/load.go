@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/godwit-mqtt/godwit/broker/auth"
+	"github.com/godwit-mqtt/godwit/broker/config"
 	"github.com/godwit-mqtt/godwit/broker/session"
 	"github.com/godwit-mqtt/godwit/broker/store"
 )
@@ -66,6 +67,9 @@ func (l *loader) LoadSession(rec store.Session) error {
 	l.sessions[s.ID] = s
 	l.r.sessions.add(s)
 	l.r.sessions.users.begin(rec.Username, 0)
+	if rec.Will != nil {
+		rec.Will.Message.Owner = rec.Username
+	}
 	access := l.r.access.Load()
 	l.r.authorize(s, access)
 	if s.disconnected.IsZero() {
@@ -126,6 +130,7 @@ func (l *loader) LoadRetained(m store.Retained) error {
 		l.expired = append(l.expired, m.Topic)
 		return nil
 	}
-	l.r.retained.put(m.Topic, kept{size: uint32(m.Size), expires: session.Seconds(m.Expires)})
+	owner, _ := l.r.sessions.users.retain(m.Owner, int64(m.Size), &kept{}, config.UserLimits{})
+	l.r.retained.put(m.Topic, kept{size: uint32(m.Size), expires: session.Seconds(m.Expires), owner: owner})
 	return nil
 }

@@ -36,7 +36,8 @@ func (from *Publisher) remember(rt *route, by *rights, decision auth.PublishDeci
 // Publish authorizes p, which came from a client, and delivers it. raw is the
 // whole packet as received, or nil; p and raw are not kept. It returns the
 // reason code for the client: below 0x80 the message was taken, with
-// ReasonTopicNameInvalid the client broke the protocol.
+// ReasonTopicNameInvalid the client broke the protocol, and with
+// ReasonQuotaExceeded it was delivered, but not retained.
 func (w *Worker) Publish(from *Publisher, p *packet.Publish, raw []byte) packet.ReasonCode {
 	route, ok := w.routeOf(from, p.Topic)
 	if !ok {
@@ -46,7 +47,11 @@ func (w *Worker) Publish(from *Publisher, p *packet.Publish, raw []byte) packet.
 		w.r.metrics.Denied(w.Now, from.Principal().Username, "publish", string(p.Topic))
 		return packet.ReasonNotAuthorized
 	}
-	reason := w.deliver(from.Subscriber, route, p, from.Version, raw)
+	var owner string
+	if p.Retain {
+		owner = from.Principal().Username
+	}
+	reason := w.deliver(from.Subscriber, route, p, from.Version, raw, owner)
 	w.Behind = len(w.slow) > 0 && w.holdsUp(from.Subscriber)
 	return reason
 }
@@ -66,7 +71,7 @@ func (w *Worker) PublishMessage(m *session.Message) packet.ReasonCode {
 		w.Counts[metrics.PublishRefused]++
 		return packet.ReasonQuotaExceeded
 	}
-	return w.deliver(nil, route, &p, packet.V5, nil)
+	return w.deliver(nil, route, &p, packet.V5, nil, m.Owner)
 }
 
 // permits judges p by the decision that routeOf has brought up to its topic.
@@ -202,14 +207,15 @@ func mayReceiveShared(s *Subscriber, group string, name []byte) bool {
 	return acl == nil || !acl.FiltersReceiveShared() || acl.ReceiveShared(group, name)
 }
 
-// deliver hands p to everybody on the route, and keeps it if it is retained.
-func (w *Worker) deliver(from *Subscriber, rt *route, p *packet.Publish, v packet.Version, raw []byte) packet.ReasonCode {
+// deliver hands p to everybody on the route, and keeps it if it is retained, for
+// its owner. One that cannot be retained is delivered all the same, and the reason
+// is packet.ReasonQuotaExceeded.
+func (w *Worker) deliver(from *Subscriber, rt *route, p *packet.Publish, v packet.Version, raw []byte, owner string) packet.ReasonCode {
+	reason := packet.ReasonSuccess
 	w.frames.reset(p, v, raw)
 	w.slow = w.slow[:0]
 	if p.Retain {
-		if reason := w.retain(p); reason.IsError() {
-			return reason
-		}
+		reason = w.retain(p, owner)
 		w.refresh(rt) // for who has subscribed since, and does not get p as a retained message
 	}
 	for i := range rt.result.Entries {
@@ -222,10 +228,10 @@ func (w *Worker) deliver(from *Subscriber, rt *route, p *packet.Publish, v packe
 	for _, g := range rt.result.Shared {
 		w.deliverShared(g, p)
 	}
-	if len(rt.result.Entries)+len(rt.result.Shared) == 0 {
+	if !reason.IsError() && len(rt.result.Entries)+len(rt.result.Shared) == 0 {
 		return packet.ReasonNoMatchingSubscribers
 	}
-	return packet.ReasonSuccess
+	return reason
 }
 
 // entryIDs returns the subscription identifiers of one entry, nil in the common

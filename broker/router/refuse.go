@@ -9,7 +9,7 @@ import (
 // the store takes nothing new and something would have to be stored for it. A
 // message that was received already is not refused.
 func (w *Worker) Refuses(from *Publisher, p *packet.Publish) bool {
-	return w.r.refusing.Load() && w.writes(from, p, p.Retain && len(p.Payload) > 0)
+	return w.r.refusing.Load() && w.writes(from, p, false)
 }
 
 // Delays reports whether p, which came from a client, has to wait, because so much

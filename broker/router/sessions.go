@@ -226,6 +226,7 @@ func (w *Worker) join(s *Subscriber, c *Connect) {
 	s.aliases = newAliases(c.TopicAliases)
 	s.overflow = c.Overflow
 	if s.will = nil; c.Will != nil {
+		c.Will.Owner = c.Principal.Username
 		s.will = &store.Will{Message: c.Will, Delay: c.WillDelay}
 	}
 	s.session.Window = int32(min(max(c.Window, 1), session.MaxWindow))

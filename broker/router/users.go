@@ -3,6 +3,7 @@ package router
 import (
 	"sync"
 
+	"github.com/godwit-mqtt/godwit/broker/config"
 	"github.com/godwit-mqtt/godwit/broker/packet"
 )
 
@@ -76,4 +77,41 @@ func (u *users) end(name string) {
 	h := u.of(name)
 	h.sessions--
 	u.settle(h)
+}
+
+// retain has a message of a user count, in the place of the one that its topic has,
+// if any, unless that would be beyond the limits.
+func (u *users) retain(name string, size int64, old *kept, l config.UserLimits) (h *holding, ok bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	h = u.of(name)
+	messages, bytes := h.retained+1, h.retainedBytes+size
+	if old.owner == h {
+		messages, bytes = messages-1, bytes-int64(old.size)
+	}
+	tooMany := l.MaxRetainedMessages > 0 && messages > max(l.MaxRetainedMessages, h.retained)
+	tooMuch := l.MaxRetainedBytes > 0 && bytes > max(l.MaxRetainedBytes, h.retainedBytes)
+	if tooMany || tooMuch {
+		u.settle(h)
+		return nil, false
+	}
+	h.retained, h.retainedBytes = messages, bytes
+	if old.owner != h {
+		u.release(old)
+	}
+	return h, true
+}
+
+// forget has a retained message that is gone count no more.
+func (u *users) forget(k *kept) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.release(k)
+}
+
+func (u *users) release(k *kept) {
+	if h := k.owner; h != nil {
+		h.retained, h.retainedBytes = h.retained-1, h.retainedBytes-int64(k.size)
+		u.settle(h)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/godwit-mqtt/godwit/broker/auth"
 	"github.com/godwit-mqtt/godwit/broker/config"
 	"github.com/godwit-mqtt/godwit/broker/packet"
+	"github.com/godwit-mqtt/godwit/broker/session"
 )
 
 // tryConnect asks for a session, and returns what a client is told.
@@ -77,6 +78,55 @@ func TestSessionsAreBounded(t *testing.T) {
 			if _, _, reason := tryConnect(later, tc.user(9), "yet more", tc.own); reason != packet.ReasonQuotaExceeded {
 				t.Errorf("one more after a restart: %v", reason)
 			}
+		})
+	}
+}
+
+// TestRetainedMessagesOfAUserAreBounded: whoever published last owns it, after a
+// restart too. What is beyond the limit is delivered, and not kept.
+func TestRetainedMessagesOfAUserAreBounded(t *testing.T) {
+	size := int64((&session.Message{Topic: "t/0", Payload: []byte("m")}).Size())
+	for name, limits := range map[string]config.UserLimits{
+		"messages": {MaxRetainedMessages: 3},
+		"bytes":    {MaxRetainedBytes: 3*size + 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			users := config.Access{Users: []config.User{{Username: "ann", Limits: limits}, {Username: "bob"}}}
+			r, w := openWith(t, compiled(t, true, users))
+			publisher := func(w *Worker, user string) func(topic, payload string) packet.ReasonCode {
+				s, _ := connect(t, w, user, as(user))
+				from := &Publisher{Subscriber: s, Version: packet.V5}
+				return func(topic, payload string) packet.ReasonCode {
+					return w.Publish(from, &packet.Publish{Topic: []byte(topic), Payload: []byte(payload), Retain: true}, nil)
+				}
+			}
+			want := func(got, want packet.ReasonCode) {
+				t.Helper()
+				if got != want {
+					t.Errorf("%v, want %v", got, want)
+				}
+			}
+			live, l := connect(t, w, "live")
+			subscribe(t, w, live, "#", packet.QoS0)
+			ann, bob := publisher(w, "ann"), publisher(w, "bob")
+			for i := range 3 {
+				want(ann(fmt.Sprint("t/", i), "m"), packet.ReasonSuccess)
+			}
+			want(ann("t/3", "m"), packet.ReasonQuotaExceeded)
+			if l.written != 4 {
+				t.Errorf("%d were delivered, want 4", l.written)
+			}
+			want(ann("t/0", "x"), packet.ReasonSuccess) // in the place of its own
+			want(bob("t/0", "m"), packet.ReasonSuccess) // which is bob's from now on
+			want(ann("t/3", "m"), packet.ReasonSuccess)
+			want(ann("t/3", ""), packet.ReasonSuccess)
+			want(ann("t/4", "m"), packet.ReasonSuccess)
+			settle(r)
+			_, later := openOver(t, r.store, compiled(t, true, users))
+			after := publisher(later, "ann")
+			want(after("t/5", "m"), packet.ReasonQuotaExceeded)
+			want(after("t/4", ""), packet.ReasonNoMatchingSubscribers)
+			want(after("t/5", "m"), packet.ReasonNoMatchingSubscribers)
 		})
 	}
 }

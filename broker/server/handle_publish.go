@@ -202,6 +202,16 @@ func (c *conn) refusePublish(p *packet.Publish) error {
 // acknowledge answers a packet when what it changed is durable. MQTT 3 has no way
 // to refuse a PUBLISH: it is acknowledged all the same (3.1.1: [MQTT-3.3.5-2]).
 func (c *conn) acknowledge(t packet.Type, id uint16, reason packet.ReasonCode) {
+	if reason == packet.ReasonQuotaExceeded {
+		c.afterCommit(func(err error) {
+			if err != nil {
+				c.unstored(t, id)
+				return
+			}
+			c.sendNotRetained(t, id)
+		})
+		return
+	}
 	if !c.loop.worker.Dirty() && c.waiting == 0 {
 		c.sendAck(t, id, reason)
 		return
@@ -236,4 +246,17 @@ func (c *conn) sendAck(t packet.Type, id uint16, reason packet.ReasonCode) {
 		return
 	}
 	c.send(packet.AppendAckReason(c.loop.reply[:0], c.version, t, id, reason))
+}
+
+// sendNotRetained acknowledges a message that was delivered, but not retained.
+func (c *conn) sendNotRetained(t packet.Type, id uint16) {
+	p := packet.Ack{Type: t, ID: id, Reason: packet.ReasonQuotaExceeded}
+	p.Properties.ReasonString = []byte("delivered, but not retained: no more may be retained for this user or in all")
+	p.Properties.Set(packet.PropReasonString)
+	if c.version != packet.V5 || !c.limits.problemInfo || !c.fits(p.Size(c.version)) { // [MQTT-3.4.2-2]
+		c.sendAck(t, id, p.Reason)
+		return
+	}
+	c.answered(t, p.Reason)
+	c.send(p.Append(c.loop.reply[:0], c.version))
 }

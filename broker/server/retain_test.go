@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/godwit-mqtt/godwit/broker/brokertest"
@@ -114,14 +115,21 @@ func TestRetainedExpires(t *testing.T) {
 func TestRetainedLimits(t *testing.T) {
 	t.Parallel()
 	b := brokertest.Start(t, mqtt(func(m *config.MQTT) { m.MaxRetainedMessages, m.MaxRetainedBytes = 2, 1000 }))
-	c := b.Connect(t, v5, "c")
+	c, live := b.Connect(t, v5, "c"), b.Connect(t, v5, "live")
 	c.Publish("1", "m", qos1, brokertest.Retained)
 	c.Publish("2", "m", qos1, brokertest.Retained)
+	live.Subscribe("+", qos0)
+	live.ExpectPublish("1", "m")
+	live.ExpectPublish("2", "m")
 	refused := func(topic, payload string) {
 		t.Helper()
 		p := brokertest.NewPublish(topic, payload, atQoS(qos1, c.NextID()), brokertest.Retained)
 		c.Send(p)
-		c.Expect(ackReason(packet.TypePuback, p.ID, packet.ReasonQuotaExceeded))
+		ack := brokertest.Expect[*packet.Ack](c)
+		if ack.ID != p.ID || ack.Reason != packet.ReasonQuotaExceeded || !strings.Contains(string(ack.Properties.ReasonString), "not retained") {
+			t.Errorf("%+v", ack)
+		}
+		live.ExpectPublish(topic, payload)
 	}
 	refused("3", "one more")
 	refused("2", string(make([]byte, 1000)))

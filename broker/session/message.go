@@ -19,6 +19,9 @@ type Message struct {
 	// Properties of the PUBLISH that are forwarded. Topic alias, subscription
 	// identifiers and message expiry are never among them. nil where there are none.
 	Properties *packet.Properties
+	// Owner is the user who published a message that is retained, or that is a will;
+	// empty for an anonymous client, and for the broker.
+	Owner string
 	// QoS and Retain as they were published.
 	QoS    packet.QoS
 	Retain bool

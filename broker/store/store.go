@@ -196,6 +196,7 @@ type Retained struct {
 	// Size is what it counts against limits, in bytes; see session.Message.Size.
 	Size    int
 	Expires time.Time
+	Owner   string // see session.Message.Owner
 }
 
 // Empty reports whether b holds no change.

@@ -66,7 +66,7 @@ func (s *Store) Load(l store.Loader) error {
 		}
 	}
 	for topic, m := range s.retained {
-		if err := l.LoadRetained(store.Retained{Topic: topic, Size: m.Size(), Expires: m.Expires}); err != nil {
+		if err := l.LoadRetained(store.Retained{Topic: topic, Size: m.Size(), Expires: m.Expires, Owner: m.Owner}); err != nil {
 			return err
 		}
 	}

@@ -40,6 +40,33 @@ func parseMessage(b []byte, p *packet.Publish) (expires time.Time, err error) {
 	return expires, nil
 }
 
+// appendRetained encodes a retained message, with its owner behind it.
+func appendRetained(dst []byte, m *session.Message) []byte {
+	return append(appendMessage(dst, m), m.Owner...)
+}
+
+// cutRetained splits a retained message from its owner.
+func cutRetained(b []byte) (message []byte, owner string) {
+	const time = 8
+	if len(b) < time {
+		return b, ""
+	}
+	h, n, err := packet.ParseHeader(b[time:])
+	if end := time + n + h.Length; err == nil && n > 0 && end <= len(b) {
+		return b[:end], string(b[end:])
+	}
+	return b, ""
+}
+
+func decodeRetained(b []byte) (*session.Message, error) {
+	b, owner := cutRetained(b)
+	m, err := decodeMessage(b, 0)
+	if err == nil {
+		m.Owner = owner
+	}
+	return m, err
+}
+
 // decodeMessage copies what it needs of b.
 func decodeMessage(b []byte, id uint64) (*session.Message, error) {
 	var p packet.Publish

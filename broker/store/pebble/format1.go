@@ -150,7 +150,7 @@ func (c *conversion1) delivery(seq uint64, value []byte) error {
 	case err == nil && id == 0:
 		d.ID = c.nextID()
 	case err == nil:
-		if d.Message, err = c.store.message(numberKey(nil, prefixMessage1, id), id); d.Message == nil && err == nil {
+		if d.Message, err = c.store.message(numberKey(nil, prefixMessage1, id), numbered(id)); d.Message == nil && err == nil {
 			err = errCorrupt
 		}
 	}

@@ -219,13 +219,14 @@ func (l *loading) subscription(key, value []byte, id uint64, filter string) erro
 func (l *loading) retained(key, value []byte) error {
 	topic := string(key[1:])
 	var p packet.Publish
-	expires, err := parseMessage(value, &p)
+	message, owner := cutRetained(value)
+	expires, err := parseMessage(message, &p)
 	if err != nil || string(p.Topic) != topic {
 		return l.skip(key, "a retained message", "topic", topic)
 	}
-	m := session.Message{Topic: topic, Payload: p.Payload}
+	m := session.Message{Topic: topic, Payload: p.Payload, Owner: owner}
 	if !p.Properties.Empty() {
 		m.Properties = &p.Properties
 	}
-	return l.to.LoadRetained(store.Retained{Topic: topic, Size: m.Size(), Expires: expires})
+	return l.to.LoadRetained(store.Retained{Topic: topic, Size: m.Size(), Expires: expires, Owner: owner})
 }

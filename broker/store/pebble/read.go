@@ -62,7 +62,7 @@ func (s *Store) delivery(value []byte, at place) (*session.Delivery, error) {
 // body reads the message of a delivery that has a key of its own. It is nil
 // where it went with the delivery since that was read.
 func (s *Store) body(at place, id uint64) (*session.Message, error) {
-	m, err := s.message(messageKey(nil, id), id)
+	m, err := s.message(messageKey(nil, id), numbered(id))
 	if m != nil || err != nil {
 		return m, err
 	}
@@ -76,8 +76,13 @@ func (s *Store) body(at place, id uint64) (*session.Message, error) {
 	return nil, errors.Join(errCorrupt, closer.Close())
 }
 
+// numbered decodes the message of a number.
+func numbered(id uint64) func([]byte) (*session.Message, error) {
+	return func(b []byte) (*session.Message, error) { return decodeMessage(b, id) }
+}
+
 // message reads the message under a key; nil if there is none.
-func (s *Store) message(key []byte, id uint64) (m *session.Message, err error) {
+func (s *Store) message(key []byte, decode func([]byte) (*session.Message, error)) (m *session.Message, err error) {
 	value, closer, err := s.db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, nil
@@ -85,7 +90,7 @@ func (s *Store) message(key []byte, id uint64) (m *session.Message, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("read store: %w", err)
 	}
-	m, err = decodeMessage(value, id)
+	m, err = decode(value)
 	return m, errors.Join(err, closer.Close())
 }
 
@@ -99,7 +104,7 @@ func (s *Store) Retained(topics []string) ([]*session.Message, error) {
 	var key []byte
 	for i, topic := range topics {
 		key = retainedKey(key[:0], topic)
-		m, err := s.message(key, 0)
+		m, err := s.message(key, decodeRetained)
 		switch {
 		case errors.Is(err, errCorrupt):
 			s.leaveOut("a retained message", "topic", topic)

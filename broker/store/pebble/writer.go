@@ -255,7 +255,7 @@ func (w *writer) retain(m *session.Message) {
 		must(w.batch.Delete(w.key, nil))
 		return
 	}
-	w.value = appendMessage(w.value[:0], m)
+	w.value = appendRetained(w.value[:0], m)
 	must(w.batch.Set(w.key, w.value, nil))
 }
 

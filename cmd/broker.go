@@ -121,7 +121,7 @@ func openStore(dir string, p *config.Persistence, log *slog.Logger) (store.Store
 	if p == nil {
 		return memory.New(), nil
 	}
-	st, err := pebble.Open(pebble.Options{Dir: dir, SyncEvery: time.Duration(p.SyncEvery), Logger: log})
+	st, err := pebble.Open(pebble.Options{Dir: dir, SyncEvery: time.Duration(p.SyncEvery), Logger: log, OpenFiles: server.StoreFiles()})
 	if err != nil {
 		return nil, withStatus(fmt.Errorf("%w: %w", server.ErrStorage, err))
 	}

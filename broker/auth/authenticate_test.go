@@ -441,11 +441,11 @@ func TestNetwork(t *testing.T) {
 		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1",
 		"2001:db8::1:2:3:4": "2001:db8::", "fe80::1%eth0": "fe80::",
 	} {
-		if got := network(netip.MustParseAddr(in)); got != netip.MustParseAddr(want) {
-			t.Errorf("network(%s) = %s", in, got)
+		if got := Network(netip.MustParseAddr(in)); got != netip.MustParseAddr(want) {
+			t.Errorf("Network(%s) = %s", in, got)
 		}
 	}
-	if network(netip.Addr{}).IsValid() {
+	if Network(netip.Addr{}).IsValid() {
 		t.Error("no address became one")
 	}
 }

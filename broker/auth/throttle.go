@@ -79,7 +79,7 @@ func (t *throttle) end(a attempt, failed bool) {
 }
 
 func (t *throttle) attempt(addr netip.Addr, username string) attempt {
-	addr = network(addr)
+	addr = Network(addr)
 	return attempt{
 		address: maphash.Comparable(t.seed, addr),
 		user:    maphash.String(t.seed, username),
@@ -105,8 +105,9 @@ type pair struct {
 	username string
 }
 
-// network returns what counts as one address.
-func network(addr netip.Addr) netip.Addr {
+// Network returns what counts as one address of clients: a network of 64 bits in
+// IPv6.
+func Network(addr netip.Addr) netip.Addr {
 	addr = addr.Unmap().WithZone("")
 	if addr.Is6() {
 		p, err := addr.Prefix(64)

@@ -45,6 +45,9 @@ type Options struct {
 	Configure func(*config.Config)
 	// Store outlives the broker, for a next one. nil is an empty one in memory.
 	Store store.Store
+	// OpenFiles is what the broker takes for the limit of open files; 0 is that of
+	// the process.
+	OpenFiles int
 }
 
 // Broker is a broker that runs until Stop or the end of the test.
@@ -87,7 +90,7 @@ func Open(t testing.TB, o Options) *Broker {
 	}
 	var err error
 	b.Server, err = server.New(server.Options{
-		Config: b.snapshot(), Metrics: b.Metrics, Store: o.Store, Version: "test",
+		Config: b.snapshot(), Metrics: b.Metrics, Store: o.Store, Version: "test", OpenFiles: o.OpenFiles,
 		Logger: slog.New(slog.NewTextHandler(b.log, nil)),
 	})
 	if err != nil {

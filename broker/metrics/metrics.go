@@ -36,6 +36,7 @@ const (
 	DroppedLost
 	ConnectionsAccepted
 	ConnectionsRefused
+	ConnectionsDisplaced
 	ConnectionsClosed
 	ProtocolErrors
 	PublishThrottled

@@ -22,7 +22,8 @@ var (
 	descSent            = described("messages_sent_total", "PUBLISH packets sent.", "qos")
 	descDropped         = described("messages_dropped_total", "Messages that were taken, and not delivered to a session or not kept as retained.", "reason")
 	descAccepted        = described("connections_accepted_total", "Network connections accepted.")
-	descRefused         = described("connections_refused_total", "Network connections that were not taken: the limits of their listener, or no file descriptor.")
+	descRefused         = described("connections_refused_total", "Network connections that were not taken: the limits of their listener, or that of open files.")
+	descDisplaced       = described("connections_displaced_total", "Network connections ended before CONNECT was answered, to make room for newer ones.")
 	descClosed          = described("connections_closed_total", "Network connections that ended.")
 	descErrors          = described("protocol_errors_total", "Connections ended for breaking the protocol.")
 	descThrottled       = described("publish_throttled_total", "PUBLISH packets after which a connection was not read for a while, for its user's publish rate.")
@@ -44,35 +45,36 @@ var (
 )
 
 var totals = [counters]series{
-	BytesReceived:       {descBytesReceived, nil},
-	BytesSent:           {descBytesSent, nil},
-	PacketsReceived:     {descPacketsReceived, nil},
-	PacketsSent:         {descPacketsSent, nil},
-	PublishReceivedQoS0: {descReceived, []string{"0"}},
-	PublishReceivedQoS1: {descReceived, []string{"1"}},
-	PublishReceivedQoS2: {descReceived, []string{"2"}},
-	PublishRefused:      {descUnstored, nil},
-	PublishSentQoS0:     {descSent, []string{"0"}},
-	PublishSentQoS1:     {descSent, []string{"1"}},
-	PublishSentQoS2:     {descSent, []string{"2"}},
-	DroppedQueueFull:    {descDropped, []string{"queue_full"}},
-	DroppedSlowConsumer: {descDropped, []string{"slow_consumer"}},
-	DroppedTooLarge:     {descDropped, []string{"too_large"}},
-	DroppedExpired:      {descDropped, []string{"expired"}},
-	DroppedUnauthorized: {descDropped, []string{"unauthorized"}},
-	DroppedRetainedFull: {descDropped, []string{"retained_full"}},
-	DroppedLost:         {descDropped, []string{"lost"}},
-	ConnectionsAccepted: {descAccepted, nil},
-	ConnectionsRefused:  {descRefused, nil},
-	ConnectionsClosed:   {descClosed, nil},
-	ProtocolErrors:      {descErrors, nil},
-	PublishThrottled:    {descThrottled, nil},
-	SessionsShed:        {descShed, []string{"session"}},
-	ConnectionsShed:     {descShed, []string{"connection"}},
-	StoreDelayed:        {descStoreDelayed, nil},
-	FailedProxyHeaders:  {descFailed, []string{"proxy_header"}},
-	FailedUpgrades:      {descFailed, []string{"websocket_upgrade"}},
-	PacketsTooLarge:     {descTooLarge, nil},
+	BytesReceived:        {descBytesReceived, nil},
+	BytesSent:            {descBytesSent, nil},
+	PacketsReceived:      {descPacketsReceived, nil},
+	PacketsSent:          {descPacketsSent, nil},
+	PublishReceivedQoS0:  {descReceived, []string{"0"}},
+	PublishReceivedQoS1:  {descReceived, []string{"1"}},
+	PublishReceivedQoS2:  {descReceived, []string{"2"}},
+	PublishRefused:       {descUnstored, nil},
+	PublishSentQoS0:      {descSent, []string{"0"}},
+	PublishSentQoS1:      {descSent, []string{"1"}},
+	PublishSentQoS2:      {descSent, []string{"2"}},
+	DroppedQueueFull:     {descDropped, []string{"queue_full"}},
+	DroppedSlowConsumer:  {descDropped, []string{"slow_consumer"}},
+	DroppedTooLarge:      {descDropped, []string{"too_large"}},
+	DroppedExpired:       {descDropped, []string{"expired"}},
+	DroppedUnauthorized:  {descDropped, []string{"unauthorized"}},
+	DroppedRetainedFull:  {descDropped, []string{"retained_full"}},
+	DroppedLost:          {descDropped, []string{"lost"}},
+	ConnectionsAccepted:  {descAccepted, nil},
+	ConnectionsRefused:   {descRefused, nil},
+	ConnectionsDisplaced: {descDisplaced, nil},
+	ConnectionsClosed:    {descClosed, nil},
+	ProtocolErrors:       {descErrors, nil},
+	PublishThrottled:     {descThrottled, nil},
+	SessionsShed:         {descShed, []string{"session"}},
+	ConnectionsShed:      {descShed, []string{"connection"}},
+	StoreDelayed:         {descStoreDelayed, nil},
+	FailedProxyHeaders:   {descFailed, []string{"proxy_header"}},
+	FailedUpgrades:       {descFailed, []string{"websocket_upgrade"}},
+	PacketsTooLarge:      {descTooLarge, nil},
 }
 
 // Describe implements prometheus.Collector.

@@ -163,8 +163,8 @@ func (s *Server) publishPorts() {
 
 // reviewClients judges the connections of a port by what it asks of clients now.
 func (s *Server) reviewClients(p *port) {
-	for i := range s.table {
-		if c := s.table[i].Load(); c != nil && c.listener == p {
+	for c := range s.table.all() {
+		if c.listener == p {
 			c.post(c.reviewCertificate)
 		}
 	}
@@ -173,8 +173,8 @@ func (s *Server) reviewClients(p *port) {
 // closePort ends a listener and the connections that came through it.
 func (s *Server) closePort(p *port) {
 	p.close()
-	for i := range s.table {
-		if c := s.table[i].Load(); c != nil && c.listener == p {
+	for c := range s.table.all() {
+		if c.listener == p {
 			c.Kick(packet.ReasonAdministrativeAction, "the listener was removed")
 		}
 	}

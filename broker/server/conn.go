@@ -75,7 +75,8 @@ type conn struct {
 	end      streamEnd // of what the client sends
 	spoke    spoke
 	remote   netip.AddrPort
-	aliases  []string // by topic alias, from 1
+	newcomer *newcomer // nil where it is none
+	aliases  []string  // by topic alias, from 1
 	enhanced *enhanced
 }
 
@@ -411,6 +412,9 @@ func (c *conn) linger() {
 	c.pause(false)
 	c.state = stateLingering
 	c.loop.wheel.add(c, lingerTimeout)
+	if !c.welcomed.Load() && c.newcomer == nil {
+		c.server.newcomers.enter(c)
+	}
 	c.mu.Lock()
 	if c.ws != nil && c.ws.IsOpen() {
 		c.out.append(c.ws.CloseFrame())
@@ -447,8 +451,9 @@ func (c *conn) release() {
 	c.ended = true
 	c.dropOut()
 	c.mu.Unlock()
-	c.server.table[c.fd].Store(nil)
+	c.server.table.set(c.fd, nil)
 	closeSocket(c.fd)
+	c.server.newcomers.leave(c)
 	c.listener.gone()
 	c.loop.worker.Counts[metrics.ConnectionsClosed]++
 }

@@ -21,11 +21,11 @@ func (s *Server) drain() {
 	beat := time.NewTicker(time.Second / beats)
 	defer beat.Stop()
 	next, sent := 0, 0
-	for n := 1; next < len(s.table) && time.Now().Before(deadline); n++ {
+	for n := 1; next < s.table.size() && time.Now().Before(deadline); n++ {
 		due := (n*d.DisconnectRate + beats - 1) / beats
 		next = s.dismiss(next, due-sent)
 		sent = due
-		if next < len(s.table) {
+		if next < s.table.size() {
 			<-beat.C
 		}
 	}
@@ -42,13 +42,14 @@ const hastyDrain = 5 * time.Second
 // to go on.
 func (s *Server) dismiss(from, n int) int {
 	reason := s.elsewhere(packet.ReasonServerShuttingDown)
-	for ; from < len(s.table) && n > 0; from++ {
-		if c := s.table[from].Load(); c != nil {
-			c.Kick(reason, "")
-			n--
+	for fd, c := range s.table.from(from) {
+		if n == 0 {
+			return fd
 		}
+		c.Kick(reason, "")
+		n--
 	}
-	return from
+	return s.table.size()
 }
 
 // elsewhere returns why a client has to leave: to use another server where one is
@@ -69,10 +70,8 @@ func (s *Server) refer(p *packet.Properties, reason packet.ReasonCode) {
 }
 
 func (s *Server) occupied() bool {
-	for i := range s.table {
-		if s.table[i].Load() != nil {
-			return true
-		}
+	for range s.table.all() {
+		return true
 	}
 	return false
 }

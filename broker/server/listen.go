@@ -120,7 +120,7 @@ func (p *port) accept(l *loop) {
 		if err != nil {
 			return
 		}
-		if why := p.refuses(fd); why != "" {
+		if why := p.refuses(); why != "" {
 			l.worker.Counts[metrics.ConnectionsRefused]++
 			p.tellRefused(remote, why)
 			closeSocket(fd)
@@ -129,13 +129,14 @@ func (p *port) accept(l *loop) {
 		c := &conn{server: p.server, loop: p.server.nextLoop(), listener: p, fd: fd, remote: remote}
 		l.worker.Counts[metrics.ConnectionsAccepted]++
 		p.connections.Add(1)
+		p.server.open.Add(1)
+		p.server.newcomers.enter(c)
 		c.start()
 	}
 }
 
-// refuses returns why one more connection, on descriptor fd, is not taken; empty
-// if it is.
-func (p *port) refuses(fd int) string {
+// refuses returns why one more connection is not taken; empty if it is.
+func (p *port) refuses() string {
 	s := p.settings.Load()
 	if s.MaxConnections > 0 && p.connections.Load() >= int64(s.MaxConnections) {
 		return "the listener has all the connections that maxConnections allows"
@@ -143,14 +144,24 @@ func (p *port) refuses(fd int) string {
 	if limit := p.rate.Load(); limit != nil && !limit.Allow() {
 		return "the listener takes no more connections a second than connectRate"
 	}
-	if fd >= len(p.server.table) {
-		return "the process may not open more files"
+	if !p.server.hasRoom() {
+		return "the broker has all the connections that the limit of open files allows"
 	}
 	return ""
 }
 
+// hasRoom reports whether one more connection leaves the files alone that are
+// kept for the store and the admin endpoint. If need be, a newcomer makes room.
+func (s *Server) hasRoom() bool {
+	open := int(s.open.Load())
+	return open < s.files.connections || open < s.files.connections+overshoot && s.newcomers.makeRoom()
+}
+
 // gone counts a connection out.
-func (p *port) gone() { p.connections.Add(-1) }
+func (p *port) gone() {
+	p.connections.Add(-1)
+	p.server.open.Add(-1)
+}
 
 // start gives c to its loop.
 func (c *conn) start() {
@@ -158,7 +169,7 @@ func (c *conn) start() {
 		defer c.recoverPanic()
 		c.opened = c.loop.wheel.now
 		c.loop.wheel.add(c, connectTimeout)
-		c.server.table[c.fd].Store(c)
+		c.server.table.set(c.fd, c)
 		if c.listener.isClosed() {
 			c.close()
 			return

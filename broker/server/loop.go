@@ -93,8 +93,8 @@ func (l *loop) guard(f func()) {
 
 // closeAll ends the connections.
 func (l *loop) closeAll() {
-	for i := range l.server.table {
-		if c := l.server.table[i].Load(); c != nil && c.loop == l {
+	for c := range l.server.table.all() {
+		if c.loop == l {
 			l.finish(c)
 		}
 	}

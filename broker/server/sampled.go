@@ -76,6 +76,15 @@ func (c *conn) tellFault(what string, err error) {
 		slog.String("listener", c.listener.name()), slog.String("error", clip(err.Error(), 2*longestText)))
 }
 
+// tellDisplaced logs that a connection ends for another one.
+func (c *conn) tellDisplaced() {
+	if !c.server.refusals.Allow() {
+		return
+	}
+	c.server.log.LogAttrs(c.server.ctx, slog.LevelWarn, "connection ended for a newer one, for too many have not come past CONNECT",
+		slog.Any("remote", c.remote), slog.String("listener", c.listener.name()))
+}
+
 // tellRefused logs that a connection is not taken.
 func (p *port) tellRefused(remote netip.AddrPort, why string) {
 	if !p.server.refusals.Allow() {

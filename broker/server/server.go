@@ -10,6 +10,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,6 +42,9 @@ type Options struct {
 	// Memory that the process had better not go beyond, in bytes; see MemoryLimit. 0
 	// is no limit.
 	Memory int64
+	// OpenFiles is how many files the process may have open; 0 is as many as the
+	// system allows.
+	OpenFiles int
 }
 
 // Server is one broker.
@@ -75,7 +79,10 @@ type Server struct {
 	config atomic.Pointer[config.Config] // defaulted
 	access atomic.Pointer[auth.Snapshot]
 
-	table []atomic.Pointer[conn] // by file descriptor
+	table     *table
+	files     files
+	open      atomic.Int64 // connections, of all listeners
+	newcomers *newcomers
 
 	applying sync.Mutex     // serialises Apply; comes before mu
 	enforced *config.Config // whose users and rules are in force; guarded by applying
@@ -102,12 +109,12 @@ func New(o Options) (*Server, error) {
 		rejections:    newSample(),
 		faults:        newSample(),
 		logins:        newLogins(runtime.GOMAXPROCS(0)),
-		table:         make([]atomic.Pointer[conn], openFiles()),
 		ports:         map[string]*port{},
 		broken:        make(chan struct{}),
 		limitOfMemory: o.Memory,
 	}
 	s.queueRoom.Store(math.MaxInt64)
+	s.share(o.OpenFiles)
 	access, err := auth.Compile(o.Config)
 	if err != nil {
 		return nil, fmt.Errorf("compile access rules: %w", err)
@@ -130,6 +137,16 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// share has clients take no more of a limit of open files than is theirs.
+func (s *Server) share(limit int) {
+	allowed := openFiles()
+	s.files = shareOut(cmp.Or(limit, allowed))
+	s.table = newTable(allowed)
+	s.newcomers = newNewcomers(s.files.newcomers)
+	s.log.Info("connections are limited by the open files of the process",
+		"openFiles", s.files.limit, "connections", s.files.connections, "beforeConnect", s.files.newcomers)
 }
 
 func (s *Server) openLoops() error {
@@ -254,7 +271,7 @@ func (s *Server) keepTime(ctx context.Context) {
 
 // ready handles one event of a loop.
 func (s *Server) ready(l *loop, e event) {
-	c := s.table[e.fd].Load()
+	c := s.table.at(e.fd)
 	if c == nil {
 		if p := (*s.byFD.Load())[e.fd]; p != nil {
 			p.accept(l)

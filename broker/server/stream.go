@@ -76,6 +76,7 @@ func (c *conn) identify(client netip.AddrPort) {
 	if client.IsValid() {
 		c.remote = client
 	}
+	c.server.newcomers.step(c)
 }
 
 // arrived takes what was read, without TLS, behind the first have bytes of data.

@@ -48,6 +48,7 @@ func (c *conn) join(req *router.Connect, ack *packet.Connack) {
 // await handles nothing until the CONNECT is answered.
 func (c *conn) await() {
 	c.state = stateAuth
+	c.server.newcomers.leave(c)
 	c.hold(heldConnect)
 }
 
@@ -72,6 +73,7 @@ func (c *conn) Yield(done func()) {
 // welcome opens the connection and goes on with what came behind CONNECT.
 func (c *conn) welcome(ack *packet.Connack) {
 	c.state = stateOpen
+	c.server.newcomers.leave(c)
 	c.loop.wheel.add(c, c.silence())
 	c.send(ack.Append(c.loop.reply[:0], c.version))
 	c.welcomed.Store(true)

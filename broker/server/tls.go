@@ -206,6 +206,7 @@ func (c *conn) handshaken(err error) {
 		return
 	}
 	c.state = stateConnect
+	c.server.newcomers.step(c)
 	state := c.tls.ConnectionState()
 	c.tls.greeted(state.Version)
 	c.tls.goodUntil(listener.GoodUntil(state.VerifiedChains))

@@ -22,6 +22,8 @@ import (
 //     is space, and goes on where it stopped. It waits between serve and
 //     stopWaiting. A compaction does not wait: it fails, and is tried again, so
 //     that it does not hold the space that others wait for.
+//   - Where no more files can be open it waits until some are closed. That holds for
+//     files that are read, too, and as long.
 //   - Any other failure is told to fail, and the call never returns: what is in
 //     the files is not known any more, so the database must not write again. Nor
 //     does any later call that would change something. A sync that fails is of
@@ -158,9 +160,28 @@ func (d *disk) found() {
 	}
 }
 
+// lacksFiles reports whether err says that no more files can be open.
+func lacksFiles(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
+// whenFilesCanBeOpen opens a file, and waits where others have to be closed first.
+func (d *disk) whenFilesCanBeOpen(open func() (vfs.File, error)) (f vfs.File, err error) {
+	for again := false; ; again = true {
+		f, err = open()
+		if !lacksFiles(err) || !d.patient.Load() {
+			return f, err
+		}
+		if !again {
+			d.log.Error("no more files can be open; the store waits", "error", err)
+		}
+		d.pause(d.retry)
+	}
+}
+
 func (d *disk) open(op, name string, c vfs.DiskWriteCategory, open func() (vfs.File, error)) (f vfs.File, err error) {
 	err = d.try(op, name, c == compaction, func() error {
-		f, err = open()
+		f, err = d.whenFilesCanBeOpen(open)
 		return err
 	})
 	if err != nil {
@@ -205,11 +226,16 @@ func (d *disk) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File
 
 // OpenDir opens a directory, which is done to sync it.
 func (d *disk) OpenDir(name string) (vfs.File, error) {
-	f, err := d.FS.OpenDir(name)
+	f, err := d.whenFilesCanBeOpen(func() (vfs.File, error) { return d.FS.OpenDir(name) })
 	if err != nil {
 		return nil, err
 	}
 	return &file{f, d, name, false}, nil
+}
+
+// Open opens a file to read it.
+func (d *disk) Open(name string, o ...vfs.OpenOption) (vfs.File, error) {
+	return d.whenFilesCanBeOpen(func() (vfs.File, error) { return d.FS.Open(name, o...) })
 }
 
 func (d *disk) Link(from, to string) error {

@@ -57,6 +57,7 @@ func (s *Store) database() *pebble.Options {
 	o := &pebble.Options{
 		FS:                 s.disk,
 		Logger:             logger{s},
+		MaxOpenFiles:       s.options.OpenFiles,
 		EventListener:      s.events(),
 		FormatMajorVersion: pebble.FormatNewest,
 

@@ -26,6 +26,9 @@ type Options struct {
 	// before a commit is reported.
 	SyncEvery time.Duration
 	Logger    *slog.Logger
+	// OpenFiles is how many files the store keeps open; 0 is 1000. While a merge of
+	// tables runs it has some more.
+	OpenFiles int
 	// FS to be used in place of the operating system's; nil is that one.
 	FS vfs.FS
 

@@ -460,6 +460,14 @@ type Authentication struct {
 	// TopicACLs with the subject `anonymous: true`. Default: false.
 	// +optional
 	Anonymous bool `json:"anonymous,omitempty"`
+
+	// Limits of clients without credentials. Connections, sessions and retained
+	// messages are counted of all of them together; every other limit is of each
+	// client by itself, the publish rates among them, so that strangers do not use
+	// up each other's. Default: none but those of the Broker. Example:
+	// {maxConnections: 100, publishRate: 10}.
+	// +optional
+	AnonymousLimits UserLimits `json:"anonymousLimits,omitzero"`
 }
 
 // Authorization says what is allowed where no rule speaks.
@@ -520,7 +528,8 @@ type MQTT struct {
 	// +kubebuilder:validation:Maximum=2
 	MaxQoS *int32 `json:"maxQoS,omitempty"`
 
-	// Longest keep alive that a client may ask for. Default: 1h. Example: 5m.
+	// Longest keep alive. A client that asks for more, or for none, has this one, and
+	// is told so in MQTT 5. Default: 1h. Example: 5m.
 	// +optional
 	// +kubebuilder:default="1h"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('18h12m15s')",message="keepAliveMax lies between 1s and 18h12m15s (65535 seconds)"

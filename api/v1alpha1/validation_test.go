@@ -63,6 +63,7 @@ func TestBrokersThatAreRefused(t *testing.T) {
 		"selector-without-from":  {`{allowedUsers: {namespaces: {selector: {}}}}`, "from: Selector"},
 		"from-without-selector":  {`{allowedUsers: {namespaces: {from: Selector}}}`, "from: Selector"},
 		"huge-packets":           {`{mqtt: {maxPacketSize: 1Gi}}`, "maxPacketSize lies between"},
+		"strangers-of-none":      {`{authentication: {anonymousLimits: {maxConnections: 0}}}`, "maxConnections"},
 		"no-packets":             {`{mqtt: {maxPacketSize: 1}}`, "maxPacketSize lies between"},
 		"short-certificate":      {`{tls: {certificate: {issuerRef: {name: ca}, duration: 1m}}}`, "one hour at least"},
 		"odd-key-size":           {`{tls: {certificate: {issuerRef: {name: ca}, privateKey: {algorithm: RSA, size: 256}}}}`, "size is 2048"},

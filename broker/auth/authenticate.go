@@ -36,7 +36,8 @@ type Credentials struct {
 // Options of an Authenticator. The zero value is fit for use.
 type Options struct {
 	// Remember is the number of verified credentials that are kept at least; 0 is
-	// 100,000. Each costs about 60 bytes.
+	// 100,000, and that of usernames with an address that they have succeeded from.
+	// Each costs about 60 bytes.
 	Remember int
 	// Now is the clock that failed logins are measured by; nil is time.Now.
 	Now func() time.Time
@@ -52,6 +53,7 @@ type Authenticator struct {
 	key      []byte // of this process, for memory keys
 	verified *memory
 	refuted  *memory
+	known    *memory // usernames and the addresses that they have succeeded from
 	throttle *throttle
 
 	succeeded, remembered, failed, throttled atomic.Uint64
@@ -75,7 +77,7 @@ func NewAuthenticator(o Options) *Authenticator {
 	}
 	a := &Authenticator{
 		key:      make([]byte, 32),
-		verified: newMemory(o.Remember), refuted: newMemory(refuted), throttle: newThrottle(o.Now),
+		verified: newMemory(o.Remember), refuted: newMemory(refuted), known: newMemory(o.Remember), throttle: newThrottle(o.Now),
 	}
 	rand.Read(a.key) // never fails: it ends the process instead
 	return a
@@ -121,6 +123,7 @@ func (a *Authenticator) Authenticate(s *Snapshot, c Credentials) (Principal, err
 	}
 	a.succeeded.Add(1)
 	a.verified.add(a.memoryKey(u, i, c.Password))
+	a.known.add(a.knownKey(c))
 	return u.admit(c.ClientID, u.proofs[i])
 }
 
@@ -135,6 +138,7 @@ func (a *Authenticator) Cached(s *Snapshot, c Credentials) (p Principal, decided
 	u, exists := s.candidate(a.key, c.Username)
 	if i, ok := a.recall(u, c.Password); ok && exists {
 		a.remembered.Add(1)
+		a.known.add(a.knownKey(c))
 		p, err = u.admit(c.ClientID, u.proofs[i])
 		return p, true, err
 	}
@@ -146,6 +150,15 @@ func (a *Authenticator) Cached(s *Snapshot, c Credentials) (p Principal, decided
 		return Principal{}, true, a.refused(ErrThrottled)
 	}
 	return Principal{}, false, nil
+}
+
+// Knows reports whether a login with the username of c has succeeded from the
+// address of c before, with whatever password.
+func (a *Authenticator) Knows(c Credentials) bool { return a.known.has(a.knownKey(c)) }
+
+func (a *Authenticator) knownKey(c Credentials) [sha256.Size]byte {
+	address := Network(c.RemoteAddr).As16()
+	return a.mac([]byte("known"), address[:], []byte(c.Username))
 }
 
 // refused counts a login that the throttle refused, and returns err.

@@ -676,3 +676,36 @@ func TestTablesAreBounded(t *testing.T) {
 		t.Errorf("%d credentials are kept, or the wrong ones", n)
 	}
 }
+
+// TestKnows: a username is known from the address that it has logged in from, with
+// whatever password it comes.
+func TestKnows(t *testing.T) {
+	a, s := NewAuthenticator(Options{}), compile(t, usersConfig(false))
+	from := func(c Credentials, addr netip.Addr) Credentials { c.RemoteAddr = addr; return c }
+	right := login("plain", quickPassword)
+	wrong := login("rotating", "wrong")
+	if a.Knows(right) {
+		t.Error("known before it has logged in")
+	}
+	_, _ = a.Authenticate(s, right)
+	_, _ = a.Authenticate(s, wrong)
+	if _, decided, err := a.Cached(s, from(right, elsewhere)); !decided || err != nil {
+		t.Fatalf("a password that is right: %v", err)
+	}
+	for _, tc := range []struct {
+		name string
+		c    Credentials
+		want bool
+	}{
+		{"who has logged in", right, true},
+		{"with another password", login("plain", "another"), true},
+		{"from where its password was remembered", from(login("plain", "another"), elsewhere), true},
+		{"from another address", from(right, netip.MustParseAddr("203.0.113.9")), false},
+		{"another user from there", login("either", quickPassword), false},
+		{"who has failed", wrong, false},
+	} {
+		if got := a.Knows(tc.c); got != tc.want {
+			t.Errorf("%s: %v", tc.name, got)
+		}
+	}
+}

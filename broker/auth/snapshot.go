@@ -14,6 +14,7 @@ import (
 // is immutable: all of its methods may be called concurrently.
 type Snapshot struct {
 	anonymous     bool
+	strangers     config.UserLimits // of anonymous principals
 	defaultEffect config.Effect
 	users         map[string]*user
 	suspended     map[string]bool // usernames, of users who keep their sessions
@@ -96,6 +97,7 @@ func Compile(c *config.Config) (*Snapshot, error) {
 	}
 	s := &Snapshot{
 		anonymous:     c.Settings.Anonymous,
+		strangers:     c.Settings.AnonymousLimits,
 		defaultEffect: cmp.Or(c.Settings.DefaultEffect, config.Deny),
 		decoys:        c.Access.DecoyKey,
 		policies:      c.Access.Policies,
@@ -216,6 +218,18 @@ func (s *Snapshot) User(name string) (*config.User, bool) {
 		return nil, false
 	}
 	return u.User, true
+}
+
+// Limits returns those of the principal's user, or of anonymous principals; none for
+// a user who is not there.
+func (s *Snapshot) Limits(p Principal) config.UserLimits {
+	if p.Anonymous {
+		return s.strangers
+	}
+	if u, ok := s.users[p.Username]; ok {
+		return u.Limits
+	}
+	return config.UserLimits{}
 }
 
 // Knows reports whether there is still somebody that a session of the principal

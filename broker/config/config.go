@@ -53,6 +53,9 @@ type Settings struct {
 	Listeners []Listener `json:"listeners"`
 	// Anonymous admits clients that present no credentials.
 	Anonymous bool `json:"anonymous,omitempty"`
+	// AnonymousLimits bound clients without credentials: all of them together in
+	// connections, sessions and retained messages, and else each by itself.
+	AnonymousLimits UserLimits `json:"anonymousLimits,omitzero"`
 	// DefaultEffect decides where no rule matches. Empty is Deny.
 	DefaultEffect Effect `json:"defaultEffect,omitempty"`
 	MQTT          MQTT   `json:"mqtt"`

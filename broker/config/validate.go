@@ -68,6 +68,7 @@ func (s *Settings) Validate() error {
 	p := newProblems("settings")
 	s.validateListeners(p.at(".listeners"))
 	validateEnum(p.at(".defaultEffect"), s.DefaultEffect, "", Allow, Deny)
+	s.AnonymousLimits.validate(p.at(".anonymousLimits"))
 	s.MQTT.validate(p.at(".mqtt"))
 	s.Drain.validate(p.at(".drain"))
 	if s.Persistence != nil {

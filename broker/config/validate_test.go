@@ -87,10 +87,11 @@ func TestValidateNamesEachProblem(t *testing.T) {
 		"keep alive": {func(c *Config) {
 			c.Settings.MQTT.KeepAliveMax = Duration(24 * time.Hour)
 		}, "settings.mqtt.keepAliveMax: 24h0m0s is out of range; use 1s to 18h12m15s"},
-		"receive maximum": {func(c *Config) { c.Settings.MQTT.ReceiveMaximum = 70000 }, "settings.mqtt.receiveMaximum"},
-		"topic alias":     {func(c *Config) { *c.Settings.MQTT.TopicAliasMaximum = -1 }, "settings.mqtt.topicAliasMaximum"},
-		"overflow":        {func(c *Config) { c.Settings.MQTT.Overflow = "Drop" }, "use DropNewest, DropOldest, Disconnect"},
-		"drain":           {func(c *Config) { c.Settings.Drain.Timeout = -1 }, "settings.drain.timeout"},
+		"limits of anonymous clients": {func(c *Config) { c.Settings.AnonymousLimits.PublishRate = -1 }, "settings.anonymousLimits.publishRate"},
+		"receive maximum":             {func(c *Config) { c.Settings.MQTT.ReceiveMaximum = 70000 }, "settings.mqtt.receiveMaximum"},
+		"topic alias":                 {func(c *Config) { *c.Settings.MQTT.TopicAliasMaximum = -1 }, "settings.mqtt.topicAliasMaximum"},
+		"overflow":                    {func(c *Config) { c.Settings.MQTT.Overflow = "Drop" }, "use DropNewest, DropOldest, Disconnect"},
+		"drain":                       {func(c *Config) { c.Settings.Drain.Timeout = -1 }, "settings.drain.timeout"},
 		"response information": {func(c *Config) {
 			c.Settings.MQTT.ResponseInformation = "responses/a%c"
 		}, `settings.mqtt.responseInformation: "responses/a%c": %c must be a whole level`},

@@ -63,14 +63,20 @@ func (s *Server) compile(c *config.Config) (*auth.Snapshot, error) {
 // sameAccess reports whether auth.Compile has the same to go by.
 func sameAccess(a, b *config.Config) bool {
 	return a == b || a.Settings.Anonymous == b.Settings.Anonymous &&
+		a.Settings.AnonymousLimits == b.Settings.AnonymousLimits &&
 		a.Settings.DefaultEffect == b.Settings.DefaultEffect && reflect.DeepEqual(a.Access, b.Access)
 }
 
 // applyAccess puts users and rules in force.
 func (s *Server) applyAccess(access *auth.Snapshot) {
 	s.quotas.review(access)
-	s.access.Store(access)
+	before := s.access.Swap(access)
 	s.router.SetAccess(access)
+	if strangers := (auth.Principal{Anonymous: true}); before.Limits(strangers) != access.Limits(strangers) {
+		for c := range s.table.all() {
+			c.post(c.reviewQuota)
+		}
+	}
 }
 
 // change is what becomes of one listener.

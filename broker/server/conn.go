@@ -55,8 +55,9 @@ type conn struct {
 	waiting    int32         // answers that wait for a commit
 	unanswered int32         // messages of QoS 1 and 2 from the client that are not acknowledged to their end
 
-	part []byte // the beginning of a packet that is not complete
-	want int    // its whole size if known, else 0
+	part    []byte // the beginning of a packet that is not complete
+	want    int32  // its whole size if known, else 0
+	brought int32  // bytes that came with the last read
 
 	pending   atomic.Int64 // bytes that wait to be written
 	congested atomic.Bool  // messages wait for pending to shrink
@@ -66,13 +67,15 @@ type conn struct {
 
 	mu      sync.Mutex // guards what follows, to fin
 	out     outbound
-	dirty   bool // a loop is going to flush it
-	blocked bool // the kernel takes no more: the poller watches for room
-	paused  bool // not read; the loop alone changes it
-	ended   bool // nothing more is written, and fd may be closed
-	fin     bool // the sending side is shut down once out is empty
+	dirty   bool   // a loop is going to flush it
+	blocked bool   // the kernel takes no more: the poller watches for room
+	paused  bool   // not read; the loop alone changes it
+	ended   bool   // nothing more is written, and fd may be closed
+	fin     bool   // the sending side is shut down once out is empty
+	blocks  uint32 // how often it was blocked
 
 	end      streamEnd // of what the client sends
+	stuck    stuck
 	spoke    spoke
 	remote   netip.AddrPort
 	newcomer *newcomer // nil where it is none
@@ -218,6 +221,7 @@ func (c *conn) writeSocket(w *router.Worker, o *outbound) {
 func (c *conn) cannotWrite(err error) {
 	if wouldBlock(err) {
 		c.blocked = true
+		c.blocks++
 		c.rewatch()
 		return
 	}

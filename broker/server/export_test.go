@@ -27,10 +27,10 @@ func (s *Server) HoldLogins() (release func()) {
 	var began sync.WaitGroup
 	for range s.logins.atOnce {
 		began.Add(1)
-		s.logins.add("", func() {
+		s.logins.add(login{check: func() {
 			began.Done()
 			<-held
-		})
+		}})
 	}
 	began.Wait()
 	return func() { close(held) }
@@ -40,7 +40,7 @@ func (s *Server) HoldLogins() (release func()) {
 func (s *Server) WaitingLogins() int {
 	s.logins.mu.Lock()
 	defer s.logins.mu.Unlock()
-	return s.logins.waiting
+	return s.logins.waiting()
 }
 
 // SetLongestWait is for before a Server is made.
@@ -48,3 +48,31 @@ func SetLongestWait(d time.Duration) { longestWait = d }
 
 // Access is what is in force of users and rules.
 func (s *Server) Access() *auth.Snapshot { return s.access.Load() }
+
+// HoldHandshakes has no TLS handshake compute until release.
+func (s *Server) HoldHandshakes() (release func()) {
+	h := s.handshakes
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	places := h.free
+	h.free = 0
+	return func() {
+		for range places {
+			h.rest()
+		}
+	}
+}
+
+// FreeHandshakes returns how many more TLS handshakes may compute.
+func (s *Server) FreeHandshakes() int {
+	s.handshakes.mu.Lock()
+	defer s.handshakes.mu.Unlock()
+	return s.handshakes.free
+}
+
+// WaitingHandshakes returns how many TLS handshakes wait to begin.
+func (s *Server) WaitingHandshakes() int {
+	s.handshakes.mu.Lock()
+	defer s.handshakes.mu.Unlock()
+	return s.handshakes.waiting.count
+}

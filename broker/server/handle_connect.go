@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/godwit-mqtt/godwit/broker/auth"
@@ -15,6 +16,12 @@ import (
 	"github.com/godwit-mqtt/godwit/broker/session"
 	"github.com/godwit-mqtt/godwit/broker/topic"
 )
+
+// maxConnect bounds CONNECT, and AUTH before CONNECT is answered, in bytes. It has
+// room for one field of the 64 KiB that MQTT allows, such as the payload of a will,
+// and for as much in all others, which hardly take a few KiB, and with a token as
+// the password some more.
+const maxConnect = 128 << 10
 
 // handleFirst takes the first packet, which has to be CONNECT [MQTT-3.1.0-1].
 func (c *conn) handleFirst(h packet.Header, body []byte) error {
@@ -100,7 +107,7 @@ func (c *conn) refuse(reason packet.ReasonCode, err error) {
 func hasReturnCode(reason packet.ReasonCode) bool {
 	switch reason {
 	case packet.ReasonMalformedPacket, packet.ReasonProtocolError, packet.ReasonTopicNameInvalid,
-		packet.ReasonPayloadFormatInvalid, packet.ReasonQoSNotSupported:
+		packet.ReasonPayloadFormatInvalid, packet.ReasonQoSNotSupported, packet.ReasonPacketTooLarge:
 		return false
 	default:
 		return true
@@ -128,11 +135,27 @@ func (c *conn) authenticate(p *packet.Connect, body []byte) {
 	}
 	body = append([]byte(nil), body...)
 	cred.Password = append([]byte(nil), cred.Password...)
-	if !c.server.logins.add(cred.Username, func() { c.verify(cred, body) }) {
-		c.refuse(packet.ReasonServerBusy, errors.New("too many passwords wait to be checked"))
+	if !c.server.logins.add(login{
+		address:  auth.Network(cred.RemoteAddr),
+		username: cred.Username,
+		known:    c.server.authenticator.Knows(cred),
+		check:    func() { c.verify(cred, body) },
+		giveUp:   func() { c.post(c.giveUpLogin) },
+	}) {
+		c.refuse(packet.ReasonServerBusy, errTooManyLogins)
 		return
 	}
 	c.await()
+}
+
+var errTooManyLogins = errors.New("too many passwords wait to be checked")
+
+// giveUpLogin answers a CONNECT whose password is not going to be checked.
+func (c *conn) giveUpLogin() {
+	if c.state == stateAuth {
+		c.state = stateConnect
+		c.refuse(packet.ReasonServerBusy, errTooManyLogins)
+	}
 }
 
 func assignClientID() []byte {
@@ -210,6 +233,10 @@ func (c *conn) admit(p *packet.Connect, who auth.Principal, proof []byte) {
 		return
 	}
 	req, ack := c.terms(p, who)
+	if p.HasWill && willSize(p) > int(c.limits.maxPacket) {
+		c.refuse(packet.ReasonPacketTooLarge, fmt.Errorf("the will is a packet of %d bytes, and the limit is %d", willSize(p), c.limits.maxPacket))
+		return
+	}
 	if c.enhanced != nil {
 		setAuth(&ack.Properties, proof)
 	}
@@ -239,7 +266,7 @@ func (c *conn) terms(p *packet.Connect, who auth.Principal) (*router.Connect, *p
 	c.limits.maxFilterBytes = limit32(m.MaxSubscriptionBytesPerClient)
 	c.limits.full = m.MaxQueuedBytes
 	c.applyUserLimits(who, req)
-	c.patience = patience(p.KeepAlive)
+	c.setPatience(c.keepAlive(p))
 	if p.HasWill {
 		req.Will, req.WillDelay = willOf(&p.Will)
 	}
@@ -276,9 +303,8 @@ func (c *conn) terms5(p *packet.Connect, req *router.Connect, ack *packet.Connac
 	if asked.Has(packet.PropMaximumPacketSize) {
 		req.MaxPacket = int(asked.MaximumPacketSize)
 	}
-	if longest := uint16(min(time.Duration(m.KeepAliveMax)/time.Second, 1<<16-1)); longest > 0 && (p.KeepAlive == 0 || p.KeepAlive > longest) {
-		c.patience = patience(longest) // [MQTT-3.2.2-21]
-		out.ServerKeepAlive = longest
+	if granted := c.keepAlive(p); granted != p.KeepAlive { // [MQTT-3.2.2-21]
+		out.ServerKeepAlive = granted
 		out.Set(packet.PropServerKeepAlive)
 	}
 	out.ReceiveMaximum = uint16(m.ReceiveMaximum)
@@ -297,6 +323,18 @@ func (c *conn) terms5(p *packet.Connect, req *router.Connect, ack *packet.Connac
 		out.AssignedClientID = p.ClientID
 		out.Set(packet.PropAssignedClientID)
 	}
+}
+
+// keepAlive is the one in force, in seconds: what the client asked for, within the
+// bound of the server's. MQTT 3 has no way to tell the client, but lets the server
+// end a connection that it finds inactive at any time, whatever the keep alive
+// (3.1.1: section 3.1.2.10).
+func (c *conn) keepAlive(p *packet.Connect) uint16 {
+	longest := uint16(min(time.Duration(c.server.settings().MQTT.KeepAliveMax)/time.Second, math.MaxUint16))
+	if longest > 0 && (p.KeepAlive == 0 || p.KeepAlive > longest) {
+		return longest
+	}
+	return p.KeepAlive
 }
 
 // inform adds where the client may have responses sent to, if that fits into
@@ -321,14 +359,11 @@ func sessionExpiry(asked uint32, longest time.Duration) time.Duration {
 
 // applyUserLimits narrows the limits by those of the user.
 func (c *conn) applyUserLimits(who auth.Principal, req *router.Connect) {
-	u, ok := c.server.access.Load().User(who.Username)
-	if !ok || who.Anonymous {
-		return
-	}
-	c.limits.maxPacket = narrow(c.limits.maxPacket, limit32(u.Limits.MaxPacketSize))
-	c.limits.maxSubscriptions = narrow(c.limits.maxSubscriptions, limit32(u.Limits.MaxSubscriptions))
-	req.MaxConnections, req.MaxSessions = u.Limits.MaxConnections, u.Limits.MaxSessions
-	req.Limits.QueuedMessages = narrow(req.Limits.QueuedMessages, u.Limits.MaxQueuedMessages)
+	own := c.server.access.Load().Limits(who)
+	c.limits.maxPacket = narrow(c.limits.maxPacket, limit32(own.MaxPacketSize))
+	c.limits.maxSubscriptions = narrow(c.limits.maxSubscriptions, limit32(own.MaxSubscriptions))
+	req.MaxConnections, req.MaxSessions = own.MaxConnections, own.MaxSessions
+	req.Limits.QueuedMessages = narrow(req.Limits.QueuedMessages, own.MaxQueuedMessages)
 }
 
 // narrow returns the lower of two limits, of which 0 is none.
@@ -357,6 +392,13 @@ func overflow(o config.Overflow) router.Overflow {
 	default:
 		return router.DropNewest
 	}
+}
+
+// willSize is that of the PUBLISH which the will stands for.
+func willSize(p *packet.Connect) int {
+	will := packet.Publish{QoS: p.Will.QoS, Topic: p.Will.Topic, Payload: p.Will.Payload, Properties: p.Will.Properties}
+	will.Properties.Unset(packet.PropWillDelay)
+	return will.Size(p.Version)
 }
 
 // willOf makes the will message, and how long after the end of the connection it

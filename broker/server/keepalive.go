@@ -1,11 +1,20 @@
 package server
 
-import "github.com/godwit-mqtt/godwit/broker/packet"
+import (
+	"cmp"
+	"math"
+
+	"github.com/godwit-mqtt/godwit/broker/packet"
+)
 
 // Bounds, in seconds, on what a client may leave the server waiting for.
 const (
 	connectTimeout = 10 // for all that comes before it is connected, and for an exchange
 	lingerTimeout  = 2  // for its end of a connection that the server has ended
+	// deadPeer is how long a client may acknowledge nothing at the level of TCP, if
+	// its keep alive allows for that much. It is how long a probe of an idle
+	// connection takes as well.
+	deadPeer = 240
 )
 
 // lookMost is the number of connections that are looked at before others get
@@ -60,6 +69,8 @@ func (c *conn) look() {
 		switch {
 		case c.silence() == 0: // [MQTT-3.1.2-22]: one and a half times the keep alive has passed.
 			c.disconnect(packet.ReasonKeepAliveTimeout, "no control packet arrived within 1.5 times the keep alive")
+		case c.takesNothing() == 0:
+			c.disconnect(packet.ReasonKeepAliveTimeout, "nothing that waits was taken within 1.5 times the keep alive")
 		case c.enhanced.left(c.loop.wheel.now) == 0: // [MQTT-4.12.1-2]
 			c.disconnect(packet.ReasonNotAuthorized, "the client did not authenticate again in time")
 		default:
@@ -81,8 +92,52 @@ func patience(keepAlive uint16) uint32 {
 
 // lookAgain has c looked at when the first of what is waited for is due.
 func (c *conn) lookAgain() {
-	c.loop.wheel.add(c, min(c.silence(), c.enhanced.left(c.loop.wheel.now)))
+	c.loop.wheel.add(c, min(c.silence(), c.takesNothing(), c.enhanced.left(c.loop.wheel.now)))
 }
+
+// setPatience takes over a keep alive, in seconds.
+func (c *conn) setPatience(keepAlive uint16) {
+	c.patience = patience(keepAlive)
+	endUnacknowledged(c.fd, min(cmp.Or(c.patience, deadPeer), deadPeer))
+}
+
+// stuck is what was seen of a connection whose client took nothing.
+type stuck struct {
+	blocks uint32 // conn.blocks; 0 if it was not blocked
+	left   int32  // unacknowledged bytes
+	since  uint32 // wheel time
+}
+
+// takesNothing returns how many seconds the client may yet take nothing of what
+// waits for it, and at most those after which to look again. 0 says that it has
+// taken nothing for as long as it may be silent: what it sends says nothing about
+// whether it reads.
+func (c *conn) takesNothing() uint32 {
+	if c.patience == 0 {
+		return math.MaxUint32
+	}
+	again := max(c.patience/looksAtBlocked, 1)
+	c.mu.Lock()
+	blocked, blocks := c.blocked, c.blocks
+	c.mu.Unlock()
+	if !blocked {
+		c.stuck = stuck{}
+		return again
+	}
+	now := c.loop.wheel.now
+	if left := limit32(unacknowledged(c.fd)); c.stuck.blocks != blocks || left < c.stuck.left {
+		c.stuck = stuck{blocks, left, now}
+	}
+	quiet := now - c.stuck.since
+	if quiet >= c.patience {
+		return 0
+	}
+	return min(c.patience-quiet, again)
+}
+
+// looksAtBlocked is how often, while a client may be silent, it is looked whether
+// it takes anything.
+const looksAtBlocked = 8
 
 // silence returns how many seconds the client may yet be silent, and at most those
 // after which c is to be looked at for another reason. 0 says that it was silent

@@ -20,6 +20,7 @@ type newcomers struct {
 
 	mu        sync.Mutex // a leaf
 	count     int
+	held      int    // bytes, of all
 	turn      uint64 // of the last step
 	addresses map[netip.Addr]*neighbours
 	crowds    crowds // the neighbours that make room first
@@ -30,6 +31,7 @@ type newcomers struct {
 type newcomer struct {
 	conn  *conn
 	since uint64 // turn of its last step
+	held  int    // bytes of what has arrived
 	near  *neighbours
 	place *list.Element // in near; nil once it has left
 }
@@ -98,6 +100,23 @@ func (n *newcomers) leave(c *conn) {
 	c.newcomer = nil
 }
 
+// maxHeld bounds the bytes of packets, and of TLS records, that newcomers have
+// begun, beyond minGather of each.
+const maxHeld = 32 << 20
+
+// hold notes that a newcomer holds so many bytes of what has arrived. It reports
+// false where that is too much, for all of them together.
+func (n *newcomers) hold(at *newcomer, bytes int) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if at.place == nil {
+		return true
+	}
+	n.held += bytes - at.held
+	at.held = bytes
+	return n.held <= maxHeld
+}
+
 // first removes the newcomer that makes room first; nil if there is none. mu is
 // held, as it is for put and remove.
 func (n *newcomers) first() *newcomer {
@@ -116,6 +135,7 @@ func (n *newcomers) put(at *newcomer, addr netip.Addr) {
 		n.addresses[addr] = near
 	}
 	n.count++
+	n.held += at.held
 	n.turn++
 	at.since, at.near, at.place = n.turn, near, near.waiting.PushBack(at)
 	if near.waiting.Len() == 1 {
@@ -128,6 +148,7 @@ func (n *newcomers) put(at *newcomer, addr netip.Addr) {
 func (n *newcomers) remove(at *newcomer) {
 	near := at.near
 	n.count--
+	n.held -= at.held
 	near.waiting.Remove(at.place)
 	at.place = nil
 	if near.waiting.Len() > 0 {
@@ -178,8 +199,27 @@ func (c *conn) makeRoom() {
 		if c.state >= stateAuth && c.state != stateLingering {
 			return
 		}
-		c.loop.worker.Counts[metrics.ConnectionsDisplaced]++
-		c.tellDisplaced()
-		c.close()
+		c.giveWay()
 	})
+}
+
+// weigh ends c where newcomers hold too much of what has arrived.
+func (c *conn) weigh() {
+	if c.newcomer == nil {
+		return
+	}
+	n := cap(c.part)
+	if c.tls != nil {
+		n += c.tls.buffered()
+	}
+	if (n > minGather || c.newcomer.held > 0) && !c.server.newcomers.hold(c.newcomer, n) {
+		c.giveWay()
+	}
+}
+
+// giveWay ends c for other newcomers.
+func (c *conn) giveWay() {
+	c.loop.worker.Counts[metrics.ConnectionsDisplaced]++
+	c.tellDisplaced()
+	c.close()
 }

@@ -92,10 +92,14 @@ type quotas struct {
 	reviewed *auth.Snapshot // what the quotas were last brought up to, nil if never
 }
 
-// of returns the quota of a principal, nil for anonymous ones. access are the
-// rules that the caller knows: newer ones that were reviewed meanwhile decide.
+// of returns the quota of a principal: that of its user, and for an anonymous one
+// its own, nil where it has no limit. access are the rules that the caller knows:
+// newer ones that were reviewed meanwhile decide.
 func (qs *quotas) of(who auth.Principal, access *auth.Snapshot) *quota {
 	if who.Anonymous {
+		if q := newQuota(access.Limits(who)); q.limited.Load() {
+			return q
+		}
 		return nil
 	}
 	qs.mu.Lock()

@@ -18,6 +18,7 @@ func (c *conn) readable() {
 		return
 	case c.tls != nil:
 		c.readTLS()
+		c.weigh()
 		return
 	}
 	c.rested = 0
@@ -32,6 +33,7 @@ func (c *conn) readable() {
 	}
 	c.loop.worker.Counts[metrics.BytesReceived] += uint64(n)
 	c.arrived(buf[:have+n], have)
+	c.weigh()
 }
 
 // discard reads what a client still sends after its connection was ended.
@@ -44,28 +46,31 @@ func (c *conn) discard() {
 
 // gather returns the buffer to read into, whose first have bytes are the packet
 // begun earlier: the loop's buffer, or one of the connection's own where the
-// packet is larger. That one at most doubles what has arrived, so that a client
-// has to send what it makes the server hold.
+// packet is larger, or comes in pieces that are smaller than what would be copied
+// for each. That one at most doubles what has arrived, so that a client has to
+// send what it makes the server hold, and copying costs no more than receiving.
 func (c *conn) gather() (buf []byte, have int) {
 	have = len(c.part)
-	if c.want <= len(c.loop.read) {
+	if int(c.want) <= len(c.loop.read) && have <= max(minGather, int(c.brought)) {
 		copy(c.loop.read, c.part)
 		return c.loop.read, have
 	}
 	if have == cap(c.part) {
-		grown := make([]byte, have, min(max(2*have, minGather), c.want))
+		grown := make([]byte, have, min(max(2*have, minGather), int(c.want)))
 		copy(grown, c.part)
 		c.part = grown
 	}
 	return c.part[:cap(c.part)], have
 }
 
-// minGather is the smallest buffer for a packet that is larger than readSize.
-const minGather = 16 << 10
+// minGather is how much of a packet is copied for any piece of it, and the smallest
+// buffer of a connection's own.
+const minGather = 4 << 10
 
 // received handles the packets in data and keeps what is left.
 func (c *conn) received(data []byte) {
 	c.seen = c.loop.wheel.now
+	c.brought = limit32(len(data) - len(c.part))
 	n := c.handleAll(data)
 	if c.state >= stateLingering {
 		return
@@ -79,7 +84,7 @@ func (c *conn) keep(rest []byte) {
 	switch {
 	case len(rest) == 0:
 		c.part, c.want = nil, 0
-	case c.want > len(c.loop.read) && cap(c.part) > 0 && &rest[0] == &c.part[:1][0]:
+	case cap(c.part) > 0 && &rest[0] == &c.part[:1][0]:
 		c.part = rest // it was gathered in place
 	default:
 		c.part = append([]byte(nil), rest...)
@@ -134,7 +139,7 @@ func (c *conn) next(data []byte) (frame, body []byte, h packet.Header, err error
 		return nil, nil, h, c.tooLarge(h, size, data[n:])
 	}
 	if size > len(data) {
-		c.want = size
+		c.want = int32(size)
 		return nil, nil, h, nil
 	}
 	return data[:size], data[n:size], h, nil

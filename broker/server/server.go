@@ -79,10 +79,11 @@ type Server struct {
 	config atomic.Pointer[config.Config] // defaulted
 	access atomic.Pointer[auth.Snapshot]
 
-	table     *table
-	files     files
-	open      atomic.Int64 // connections, of all listeners
-	newcomers *newcomers
+	table      *table
+	files      files
+	open       atomic.Int64 // connections, of all listeners
+	newcomers  *newcomers
+	handshakes *handshakes
 
 	applying sync.Mutex     // serialises Apply; comes before mu
 	enforced *config.Config // whose users and rules are in force; guarded by applying
@@ -109,6 +110,7 @@ func New(o Options) (*Server, error) {
 		rejections:    newSample(),
 		faults:        newSample(),
 		logins:        newLogins(runtime.GOMAXPROCS(0)),
+		handshakes:    newHandshakes(max(1, runtime.GOMAXPROCS(0)-1)),
 		ports:         map[string]*port{},
 		broken:        make(chan struct{}),
 		limitOfMemory: o.Memory,

@@ -138,6 +138,23 @@ func setOptions(fd int) error {
 	return nil
 }
 
+// endUnacknowledged has the kernel end a connection whose peer acknowledges nothing,
+// or takes nothing, for so many seconds while something waits for it. MPTCP knows no
+// such option.
+func endUnacknowledged(fd int, after uint32) {
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(after)*1000)
+}
+
+// unacknowledged is how many bytes the kernel has taken that the peer has not
+// acknowledged.
+func unacknowledged(fd int) int {
+	n, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 // shutdownSocket ends the sending side behind what was written.
 func shutdownSocket(fd int) { _ = unix.Shutdown(fd, unix.SHUT_WR) }
 

@@ -211,6 +211,13 @@ func (s *socket) send(b []byte) {
 	}
 }
 
+// endUnacknowledged does nothing: each system has its own way to ask for it, and
+// clients that take nothing are found out all the same.
+func endUnacknowledged(int, uint32) {}
+
+// unacknowledged says that nobody knows.
+func unacknowledged(int) int { return 0 }
+
 // shutdownSocket ends the sending side behind what was written.
 func shutdownSocket(fd int) {
 	_ = withSocket(fd, func(s *socket) {

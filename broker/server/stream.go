@@ -18,7 +18,7 @@ import (
 
 // begin starts with the outermost.
 func (c *conn) begin() {
-	c.limits.maxPacket = limit32(min(c.server.settings().MQTT.MaxPacketSize, readSize)) // of CONNECT
+	c.limits.maxPacket = limit32(min(c.server.settings().MQTT.MaxPacketSize, maxConnect))
 	if p := c.listener; p.settings.Load().ProxyProtocol && listener.Trusted(*p.trusted.Load(), c.remote.Addr()) {
 		c.state = stateProxy
 		return

@@ -62,6 +62,20 @@ func (c *conn) quotaOf(who auth.Principal) *quota {
 	return c.server.quotas.of(who, c.server.access.Load())
 }
 
+// reviewQuota has the publish rates of now hold for an anonymous client.
+func (c *conn) reviewQuota() {
+	if c.subscriber == nil {
+		return
+	}
+	switch who := c.subscriber.Principal(); {
+	case !who.Anonymous:
+	case c.quota == nil:
+		c.quota = c.quotaOf(who)
+	default:
+		c.quota.set(c.server.access.Load().Limits(who))
+	}
+}
+
 // Yield implements router.Link.
 func (c *conn) Yield(done func()) {
 	c.post(func() {
@@ -74,7 +88,7 @@ func (c *conn) Yield(done func()) {
 func (c *conn) welcome(ack *packet.Connack) {
 	c.state = stateOpen
 	c.server.newcomers.leave(c)
-	c.loop.wheel.add(c, c.silence())
+	c.lookAgain()
 	c.send(ack.Append(c.loop.reply[:0], c.version))
 	c.welcomed.Store(true)
 	c.loop.worker.Resume(c.subscriber, c)

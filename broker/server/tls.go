@@ -36,7 +36,10 @@ type tlsStream struct {
 	end         error  // what a read finds behind them
 	full        bool   // the loop reads no more until they are read
 	handshaking bool
+	asked       bool // the handshake has or waits for its turn
 	begun       bool // the handshake has its goroutine
+
+	turn chan struct{} // closed when the handshake may compute again; guarded by handshakes
 
 	// expires is the Unix time, in seconds, from which on the client's certificate
 	// is no longer good. The loop's own, once the handshake is over.
@@ -66,8 +69,8 @@ func (r records) Read(b []byte) (int, error) {
 	t := r.tlsStream
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for t.handshaking && len(t.in) == 0 && t.end == nil {
-		t.arrived.Wait()
+	if t.handshaking && len(t.in) == 0 && t.end == nil {
+		t.awaitClient()
 	}
 	if len(t.in) > 0 {
 		n := copy(b, t.in)
@@ -80,6 +83,21 @@ func (r records) Read(b []byte) (int, error) {
 	}
 	t.in = nil
 	return 0, errNoRecord
+}
+
+// awaitClient waits until the client of a handshake has sent something or is gone,
+// and lets others compute meanwhile. mu is held, though not all the time.
+func (t *tlsStream) awaitClient() {
+	others := t.conn.server.handshakes
+	t.mu.Unlock()
+	others.rest()
+	t.mu.Lock()
+	for len(t.in) == 0 && t.end == nil {
+		t.arrived.Wait()
+	}
+	t.mu.Unlock()
+	others.goOn(t)
+	t.mu.Lock()
 }
 
 // Write takes a record. Only the handshake's goroutine comes without conn.mu.
@@ -122,6 +140,13 @@ func (t *tlsStream) feed(b []byte) {
 // bytes. The last read may go beyond it.
 const maxFed = 64 << 10
 
+// buffered is how many bytes wait to be read.
+func (t *tlsStream) buffered() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.in)
+}
+
 // makeRoom has a handshake's connection read again whose records were all read. mu
 // is held.
 func (t *tlsStream) makeRoom() {
@@ -148,16 +173,29 @@ func (t *tlsStream) finish() (begun bool) {
 	return t.begun
 }
 
-// begin starts the handshake's goroutine once the client's first message is
+// begin has the handshake begin, in its turn, once the client's first message is
 // there: a client that sends less costs no more than its socket.
 func (t *tlsStream) begin() {
 	t.mu.Lock()
+	begin := !t.asked && wholeRecord(t.in)
+	t.asked = t.asked || begin
+	t.mu.Unlock()
+	if begin {
+		t.conn.server.handshakes.begin(t)
+	}
+}
+
+// start runs the handshake, on a goroutine of its own, unless the connection has
+// ended.
+func (t *tlsStream) start() bool {
+	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.begun || !wholeRecord(t.in) {
-		return
+	if t.end != nil {
+		return false
 	}
 	t.begun, t.hello = true, t.in
 	go t.handshake()
+	return true
 }
 
 // wholeRecord reports whether a record is complete, or what has arrived is none.
@@ -174,14 +212,11 @@ func wholeRecord(b []byte) bool {
 func (t *tlsStream) abort() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.begun {
-		return false
-	}
 	if t.handshaking && t.end == nil {
 		t.end = io.ErrUnexpectedEOF
 	}
 	t.arrived.Signal()
-	return t.handshaking
+	return t.begun && t.handshaking
 }
 
 // handshake is the handshake's goroutine.
@@ -190,6 +225,7 @@ func (t *tlsStream) handshake() {
 	t.mu.Lock()
 	t.handshaking = false
 	t.mu.Unlock()
+	t.conn.server.handshakes.rest()
 	t.conn.post(func() { t.conn.handshaken(err) })
 }
 

@@ -374,7 +374,7 @@ func TestDigestsNameWhatIsRenderedOfAnObject(t *testing.T) {
 
 func TestSettingsOfABroker(t *testing.T) {
 	out := mustRender(t, input(t, `{kind: Broker, spec: {
-		authentication: {anonymous: true}, authorization: {default: Allow},
+		authentication: {anonymous: true, anonymousLimits: {maxConnections: 9, publishBytesPerSecond: 1Ki}}, authorization: {default: Allow},
 		tls: {secretName: shared, maxRecordSize: 4096, clientAuth: {mode: Optional, caSecretName: ca}},
 		listeners: [
 			{name: mqtt, port: 1883, limits: {maxConnections: 5}},
@@ -389,6 +389,9 @@ func TestSettingsOfABroker(t *testing.T) {
 	s := cfg.Settings
 	if !s.Anonymous || s.DefaultEffect != config.Allow || s.Name != "iot/edge" || s.MQTT.MaxPacketSize != 64<<10 || *s.MQTT.MaxQoS != 1 || s.MQTT.SysInterval >= 0 {
 		t.Errorf("settings %+v", s)
+	}
+	if want := (config.UserLimits{MaxConnections: 9, PublishBytesPerSecond: 1 << 10}); s.AnonymousLimits != want {
+		t.Errorf("limits of anonymous clients %+v, want %+v", s.AnonymousLimits, want)
 	}
 	if want := (config.Drain{DisconnectRate: 7, Timeout: config.Duration(5 * time.Second), ServerReference: "edge-b:8883"}); s.Drain != want {
 		t.Errorf("drain %+v, want %+v", s.Drain, want)

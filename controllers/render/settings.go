@@ -38,7 +38,10 @@ func settings(b *v1alpha1.Broker, paths Paths) config.Settings {
 		Name:          b.Namespace + "/" + b.Name,
 		Anonymous:     b.Spec.Authentication.Anonymous,
 		DefaultEffect: config.Effect(b.Spec.Authorization.Default),
-		MQTT:          mqtt(b.Spec.MQTT),
+
+		AnonymousLimits: limits(b.Spec.Authentication.AnonymousLimits),
+
+		MQTT: mqtt(b.Spec.MQTT),
 		Drain: config.Drain{
 			DisconnectRate: int(*b.Spec.UpdateStrategy.Drain.DisconnectRate),
 			Timeout:        duration(b.Spec.UpdateStrategy.Drain.Timeout),

@@ -13,8 +13,7 @@ import (
 // hashPasswords hashes the passwords of the users that are rendered still, as many
 // as there is time for, and gives all users their digest. It returns how many it
 // left out.
-func hashPasswords(in Input, users []user) (unhashed int) {
-	previous := previousUsers(in.Previous)
+func hashPasswords(in Input, users []user, previous map[string]config.User) (unhashed int) {
 	rest := sideBySide(slow(in, users, previous), in.Hurry, func(u *user) {
 		u.hash(in.Passwords, previous[u.Username].PasswordHashes)
 	})
@@ -120,17 +119,34 @@ func (u *user) postpone(previous config.User) {
 	u.rendered, u.Verdict = nil, rejected(v1alpha1.ReasonPending, "its password has yet to be read and hashed")
 }
 
-// previousUsers reads the users by name from access files. What cannot be read
-// holds none.
-func previousUsers(files config.Files) map[string]config.User {
-	out := map[string]config.User{}
+// previous is what access files hold of users.
+type previous struct {
+	rendered  map[string]config.User // by username
+	suspended map[string]bool
+}
+
+// had reports whether a user of the name may have sessions.
+func (p previous) had(username string) bool {
+	_, rendered := p.rendered[username]
+	return rendered || p.suspended[username]
+}
+
+// previousUsers reads the users of access files. What cannot be read holds none.
+func previousUsers(files config.Files) previous {
+	out := previous{map[string]config.User{}, map[string]bool{}}
 	for _, name := range append(files.Shards(), config.AccessFile) {
-		var content struct{ Users []config.User }
+		var content struct {
+			Users     []config.User
+			Suspended []string
+		}
 		if json.Unmarshal(files[name], &content) != nil {
 			continue
 		}
 		for _, u := range content.Users {
-			out[u.Username] = u
+			out.rendered[u.Username] = u
+		}
+		for _, username := range content.Suspended {
+			out.suspended[username] = true
 		}
 	}
 	return out

@@ -128,12 +128,13 @@ func Render(in Input) (*Output, error) {
 	broker.Default()
 	in.Broker = broker
 
-	users, err := renderUsers(in)
+	before := previousUsers(in.Previous)
+	users, err := renderUsers(in, before)
 	if err != nil {
 		return nil, err
 	}
 	users, acls, room := fit(in, users)
-	unhashed := hashPasswords(in, users)
+	unhashed := hashPasswords(in, users, before.rendered)
 	cfg := config.Config{Settings: settings(broker, in.Paths), Access: access(users, acls)}
 	cfg.Access.DecoyKey = in.decoyKey()
 	cfg.Settings.Anonymous = cfg.Settings.Anonymous && !room.anonymous

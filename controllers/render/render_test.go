@@ -152,14 +152,38 @@ func passwordOf(n int) string {
 	return `{kind: Secret, metadata: {name: s}, stringData: {password: "` + strings.Repeat("x", n) + `"}}`
 }
 
-// suspends says of a reason whether the user keeps its sessions, although nobody may
-// connect as it.
-func suspends(reason string) bool {
-	switch reason {
-	case "Accepted", "NotAllowedByBroker", "UsernameTaken":
-		return false
+// A user that was in the configuration keeps its sessions while it exists and holds
+// its name, although nobody may connect as it; and one that never was has none.
+func TestUsersThatExistAreSuspended(t *testing.T) {
+	const password = `authentication: {password: {secretRef: {name: s}}}`
+	taken := user(`name: taken, creationTimestamp: "2030-01-01T00:00:00Z"`, `username: dev, `+password)
+	for name, tt := range map[string]struct {
+		now  []string
+		want []string
+	}{
+		"that is there":                {[]string{secrets, dev}, nil},
+		"that is disabled":             {[]string{secrets, user("name: dev", `disabled: true, `+password)}, []string{"dev"}},
+		"whose Secret is gone":         {[]string{dev}, []string{"dev"}},
+		"whose Secret has no password": {[]string{`{kind: Secret, metadata: {name: s}}`, dev}, []string{"dev"}},
+		"that is gone":                 {[]string{secrets}, nil},
+		"that is admitted no more":     {[]string{secrets, user("name: dev, namespace: far", password)}, nil},
+		"whose name another one has":   {[]string{secrets, dev, taken}, nil},
+		"that is new":                  {[]string{secrets, dev, user("name: new", `disabled: true, `+password)}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := mustRender(t, input(t, secrets, dev))
+			in := input(t, tt.now...)
+			in.Previous = before.Access
+			out := mustRender(t, in)
+			for range 2 { // and it stays so
+				if got := accessOf(t, out).Suspended; !slices.Equal(got, tt.want) {
+					t.Errorf("%q are suspended, want %q", got, tt.want)
+				}
+				in.Previous = out.Access
+				out = mustRender(t, in)
+			}
+		})
 	}
-	return true
 }
 
 func TestUsersAreJudged(t *testing.T) {
@@ -206,9 +230,6 @@ func TestUsersAreJudged(t *testing.T) {
 			out := mustRender(t, in)
 			for _, u := range out.Users {
 				if u.Key == (types.NamespacedName{Namespace: last.Namespace, Name: last.Name}) {
-					if got := slices.Contains(accessOf(t, out).Suspended, u.Username); got != suspends(tt.reason) {
-						t.Errorf("suspended: %t", got)
-					}
 					if u.Verdict.Reason != tt.reason || !strings.Contains(u.Verdict.Message, tt.message) {
 						t.Errorf("verdict %+v, want %s, %q", u.Verdict, tt.reason, tt.message)
 					}

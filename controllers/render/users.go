@@ -22,8 +22,9 @@ type user struct {
 	Object
 	source   *v1alpha1.MQTTUser
 	rendered *config.User
-	// holds says that the username is this user's, and that the configuration has
-	// room for it: while rendered is nil it is suspended, and keeps its sessions.
+	// holds says that the username is this user's, that the configuration had it
+	// before and has room for it: while rendered is nil it is suspended, and keeps
+	// its sessions.
 	holds bool
 	// plain holds the passwords for whose hashes unhashed stands in rendered, in
 	// their order; nil where it does not.
@@ -32,7 +33,7 @@ type user struct {
 
 // renderUsers judges the MQTTUsers of the Broker, sorted by namespace and name.
 // hashPasswords completes them.
-func renderUsers(in Input) ([]user, error) {
+func renderUsers(in Input, before previous) ([]user, error) {
 	admits, err := admission(in)
 	if err != nil {
 		return nil, err
@@ -45,7 +46,7 @@ func renderUsers(in Input) ([]user, error) {
 		u.Verdict = admits(source.Namespace)
 		if u.Verdict.Accepted() {
 			u.Verdict = claim(in.Broker, names, subjects, source)
-			u.holds = names[u.Username] == u.Key
+			u.holds = names[u.Username] == u.Key && before.had(u.Username)
 		}
 		if u.Admitted = u.Verdict.Accepted(); u.Admitted {
 			u.render(in)

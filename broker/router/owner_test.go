@@ -197,6 +197,45 @@ func TestSessionsEndWithTheirUser(t *testing.T) {
 	}
 }
 
+// That is also so where the user goes while its client connects, or ends its
+// connection with another session expiry interval.
+func TestSessionsEndWithAUserWhoGoesMeanwhile(t *testing.T) {
+	without := usersAnd(t, true, config.User{Username: "bob"})
+	ann := config.User{Username: "ann"}
+	for name, before := range map[string]bool{"a new session": false, "a session that was there": true} {
+		t.Run(name, func(t *testing.T) {
+			r, w := openWith(t, usersAnd(t, true, ann))
+			if before {
+				s, l := connect(t, w, "c", lasting, as("ann"))
+				w.Disconnect(s, l, true, nil)
+			}
+			c := &Connect{Principal: auth.Principal{Username: "ann", ClientID: "c"}, Link: &link{}, Version: packet.V5, Expiry: time.Hour, Window: 1}
+			sh := r.sessions.shard("c")
+			sh.mu.Lock()
+			s, _, wait, reason := w.existing(sh, c)
+			if wait != nil || reason.IsError() || (s != nil) != before {
+				t.Fatalf("session %v, waits %t, %v", s, wait != nil, reason)
+			}
+			// SetAccess, before it comes to the session.
+			r.access.Store(without)
+			if s == nil {
+				s, _ = w.begin(sh, c)
+			}
+			w.join(s, c)
+			sh.mu.Unlock()
+			hour := time.Hour
+			w.Disconnect(s, s.link, true, &hour)
+			settle(r)
+			if n := r.Sessions(); n != 0 {
+				t.Errorf("%d sessions are left", n)
+			}
+			if n := len(r.sessions.users.byName); n != 0 {
+				t.Errorf("%d users are counted", n)
+			}
+		})
+	}
+}
+
 // That is also so where the user went while the broker was down.
 func TestSessionsOfUsersWhoAreGoneEndAtTheStart(t *testing.T) {
 	ann, bob := config.User{Username: "ann"}, config.User{Username: "bob"}

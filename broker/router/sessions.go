@@ -239,6 +239,7 @@ func (w *Worker) join(s *Subscriber, c *Connect) {
 		s.link.Kick(packet.ReasonNotAuthorized, "the user or the credential is no longer valid")
 	}
 	w.r.authorize(s, access)
+	w.r.disown(s, access)
 	w.r.setOnline(s, true)
 	if s.session.Durable {
 		w.batch.Sessions = append(w.batch.Sessions, s.record())
@@ -299,7 +300,7 @@ func (w *Worker) part(sh *shard, s *Subscriber, link Link, clean bool, expiry *t
 	if clean {
 		s.will = nil
 	}
-	if expiry != nil {
+	if expiry != nil && s.session.Expiry > 0 { // at 0 it ends now, whatever the client asks for
 		s.session.Expiry = *expiry
 	}
 	wills := w.detach(s)

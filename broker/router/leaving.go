@@ -17,7 +17,8 @@ type leaving struct {
 	from       uint64          // the number to go on with
 	delivered  map[uint64]bool // what nobody else can have
 	expired    bool            // what else there is has expired with the session
-	waiting    []func()        // guarded by the Subscriber
+	failed     bool            // the store could not be read, and is when the timer goes off
+	waiting    []func()        // guarded by the Subscriber, as is failed
 }
 
 // leave begins to hand over what s, which is locked, has left.
@@ -58,6 +59,24 @@ const (
 	leftBytes    = 1 << 20
 )
 
+// readLater reads the page once more when the timer of the session goes off.
+func (w *Worker) readLater(l *leaving) {
+	s := l.subscriber
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.failed = true
+	w.r.wakeAt(s, w.Now.Add(readAgain))
+}
+
+// wakeLeaving is what the timer of a session that leaves, and is locked, does. One
+// that had gone off before the session ended has nothing to do any more.
+func (w *Worker) wakeLeaving(l *leaving) {
+	if l.failed {
+		l.failed = false
+		w.readLeft(l)
+	}
+}
+
 // readAgain is how long a store is left alone that could not be read.
 const readAgain = time.Second
 
@@ -66,7 +85,7 @@ const readAgain = time.Second
 func (w *Worker) handOverPage(l *leaving, page []*session.Delivery, err error) {
 	switch {
 	case err != nil:
-		w.r.wakeAt(l.subscriber, w.Now.Add(readAgain))
+		w.readLater(l)
 		return
 	case len(page) == 0:
 		w.gone(l)

@@ -116,6 +116,7 @@ func (w *Worker) handOver(d *session.Delivery) {
 		return
 	}
 	w.frames.reset(&p, packet.V5, nil)
+	w.slow = w.slow[:0]
 	w.frames.message = w.r.copied(d.Message)
 	for _, g := range rt.result.Shared {
 		if g.Subscription() == d.Shared {

@@ -178,15 +178,15 @@ const wakeMost = 512
 
 // wakeSome wakes some of the sessions whose time has come.
 func (w *Worker) wakeSome() {
-	w.waking = true
+	w.waking = false
 	for done := 0; done < wakeMost; {
 		s := w.r.timers.next(w.Now)
 		if s == nil {
-			w.waking = false
 			return
 		}
 		done += 1 + w.wake(s)
 	}
+	w.waking = true
 	w.post(w.wakeSome)
 }
 
@@ -211,7 +211,7 @@ func (w *Worker) expire(sh *shard, s *Subscriber) []*session.Message {
 	defer s.mu.Unlock()
 	switch {
 	case s.leaving != nil:
-		w.readLeft(s.leaving)
+		w.wakeLeaving(s.leaving)
 		return nil
 	case s.link != nil || s.ended:
 		return nil

@@ -43,7 +43,7 @@ type Worker struct {
 	handed    atomic.Uint64       // batches that the store was given; other workers read it
 	left      []*session.Delivery // of shared subscriptions, by sessions that have ended
 	swept     swept
-	waking    bool          // wakeSome is under way
+	waking    bool          // wakeSome was posted
 	slow      []*Subscriber // that a message went to and that do not keep up
 }
 

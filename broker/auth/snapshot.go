@@ -17,7 +17,7 @@ type Snapshot struct {
 	strangers     config.UserLimits // of anonymous principals
 	defaultEffect config.Effect
 	users         map[string]*user
-	suspended     map[string]bool // usernames, of users who keep their sessions
+	suspended     map[string][]string // client IDs by username, of users who keep their sessions
 	certified     map[subject]*user
 	decoys        []byte // the secret that decoys are chosen by; empty where there is none
 	passwordUsers ring   // with a password hash
@@ -103,10 +103,10 @@ func Compile(c *config.Config) (*Snapshot, error) {
 		policies:      c.Access.Policies,
 		digests:       map[audience]digest{},
 		denies:        map[audience]scope{},
-		suspended:     map[string]bool{},
+		suspended:     make(map[string][]string, len(c.Access.Suspended)),
 	}
-	for _, username := range c.Access.Suspended {
-		s.suspended[username] = true
+	for _, u := range c.Access.Suspended {
+		s.suspended[u.Username] = u.ClientIDs
 	}
 	if s.defaultEffect != config.Allow && s.defaultEffect != config.Deny {
 		return nil, fmt.Errorf("settings.defaultEffect: %q is not known; use Allow, Deny", s.defaultEffect)
@@ -239,20 +239,24 @@ func (s *Snapshot) Knows(p Principal) bool {
 	if p.Anonymous {
 		return s.anonymous
 	}
-	_, ok := s.users[p.Username]
-	return ok || s.suspended[p.Username]
+	_, there := s.users[p.Username]
+	_, suspended := s.suspended[p.Username]
+	return there || suspended
 }
 
 // Claim is how strongly the client identifier of a principal is its own: the number
 // of characters of it that the user's clientIds name, and one more where they name
 // all of it. It is 0 for a user without clientIds, and for anonymous clients.
 func (s *Snapshot) Claim(p Principal) int {
-	u, ok := s.users[p.Username]
-	if !ok || p.Anonymous {
+	if p.Anonymous {
 		return 0
 	}
+	patterns := s.suspended[p.Username]
+	if u, ok := s.users[p.Username]; ok {
+		patterns = u.ClientIDs
+	}
 	strongest := 0
-	for _, pattern := range u.ClientIDs {
+	for _, pattern := range patterns {
 		stem, wild := strings.CutSuffix(pattern, "*")
 		switch {
 		case pattern == p.ClientID:

@@ -247,14 +247,22 @@ type Drain struct {
 type Access struct {
 	Users    []User   `json:"users,omitempty"`
 	Policies []Policy `json:"policies,omitempty"`
-	// Suspended are the usernames of users that exist, and as whom nobody may connect
-	// at present. They keep their sessions, which end with any other user that is not
-	// among Users.
-	Suspended []string `json:"suspended,omitempty"`
+	// Suspended are users that exist, and as whom nobody may connect at present. They
+	// keep their sessions, which end with any other user that is not among Users.
+	Suspended []Suspended `json:"suspended,omitempty"`
 	// DecoyKey is a secret, the same for all pods and for good, from which follows how
 	// logins of usernames that nobody has are answered, so that they cannot be told
 	// from others. Empty: each process makes one up.
 	DecoyKey []byte `json:"decoyKey,omitempty"`
+}
+
+// Suspended is a user as whom nobody may connect at present.
+type Suspended struct {
+	// Username is unique within the file.
+	Username string `json:"username"`
+	// ClientIDs as those of a User: they say which of its sessions no client of a
+	// user that names less of the client ID ends.
+	ClientIDs []string `json:"clientIDs,omitempty"`
 }
 
 // User is one identity that may connect.

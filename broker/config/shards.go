@@ -40,7 +40,7 @@ type shard struct {
 	Policies []Policy `json:"policies,omitempty"`
 	// Members are the usernames of this shard that a policy names, by its source.
 	Members   map[string][]string `json:"members,omitempty"`
-	Suspended []string            `json:"suspended,omitempty"`
+	Suspended []Suspended         `json:"suspended,omitempty"`
 }
 
 // ShardOf is the shard, of a power of two of them, that a user is in by username,
@@ -114,9 +114,9 @@ func (a *Access) split(shards int) []shard {
 		s := &out[ShardOf(u.Username, shards)]
 		s.Users = append(s.Users, u)
 	}
-	for _, username := range a.Suspended {
-		s := &out[ShardOf(username, shards)]
-		s.Suspended = append(s.Suspended, username)
+	for _, u := range a.Suspended {
+		s := &out[ShardOf(u.Username, shards)]
+		s.Suspended = append(s.Suspended, u)
 	}
 	for _, p := range a.Policies {
 		for _, username := range p.Users {
@@ -191,7 +191,7 @@ func (i *index) joined(shards []shard) (Access, error) {
 	}
 	slices.SortFunc(a.Users, func(x, y User) int { return cmp.Compare(x.Username, y.Username) })
 	slices.SortFunc(a.Policies, func(x, y Policy) int { return cmp.Compare(x.Source, y.Source) })
-	slices.Sort(a.Suspended)
+	slices.SortFunc(a.Suspended, func(x, y Suspended) int { return cmp.Compare(x.Username, y.Username) })
 	for p := range a.Policies {
 		slices.Sort(a.Policies[p].Users)
 	}

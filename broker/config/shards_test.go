@@ -25,7 +25,8 @@ func fleet(n int) Access {
 		}
 	}
 	for i := range n / 4 {
-		a.Suspended = append(a.Suspended, fmt.Sprintf("suspended-%05d", i))
+		name := fmt.Sprintf("suspended-%05d", i)
+		a.Suspended = append(a.Suspended, Suspended{Username: name, ClientIDs: []string{name + "*"}})
 	}
 	a.Policies = []Policy{{Source: "iot/everybody", Authenticated: true, Rules: rules}, half, {Source: "iot/nobody", Rules: rules}}
 	return a

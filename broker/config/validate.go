@@ -232,11 +232,11 @@ func (a *Access) Validate() error {
 		}
 		subjects[certified] = i
 	}
-	for i, name := range a.Suspended {
-		at := p.at(".suspended[%d]", i)
-		at.must(isString(name), "%q is not a username; use 1 to 65535 bytes of UTF-8 without NUL", name)
-		if other, taken := names[name]; taken {
-			at.add("%q is users[%d]; a user is there or suspended", name, other)
+	for i := range a.Suspended {
+		u, at := &a.Suspended[i], p.at(".suspended[%d]", i)
+		validateIdentity(at, u.Username, u.ClientIDs)
+		if other, taken := names[u.Username]; taken {
+			at.at(".username").add("%q is users[%d]; a user is there or suspended", u.Username, other)
 		}
 	}
 	for i := range a.Policies {
@@ -249,17 +249,21 @@ func (a *Access) Validate() error {
 type subject struct{ clientCA, commonName string }
 
 func (u *User) validate(p problems) {
-	p.at(".username").must(isString(u.Username), "%q is not a username; use 1 to 65535 bytes of UTF-8 without NUL", u.Username)
+	validateIdentity(p, u.Username, u.ClientIDs)
 	for i, h := range u.PasswordHashes {
 		p.at(".passwordHashes[%d]", i).must(h != "", "is empty; give a hash or leave it out")
 	}
 	p.at(".clientCA").must(u.ClientCA == "" || u.CommonName != "", "%q is given without a commonName; add one, or leave it out", u.ClientCA)
-	for i, id := range u.ClientIDs {
+	u.Limits.validate(p.at(".limits"))
+}
+
+func validateIdentity(p problems, username string, clientIDs []string) {
+	p.at(".username").must(isString(username), "%q is not a username; use 1 to 65535 bytes of UTF-8 without NUL", username)
+	for i, id := range clientIDs {
 		stem := strings.TrimSuffix(id, "*")
 		p.at(".clientIDs[%d]", i).must(id != "" && !strings.Contains(stem, "*") && utf8.ValidString(id),
 			"%q is not a client ID pattern; give a client ID, with '*' only at its end", id)
 	}
-	u.Limits.validate(p.at(".limits"))
 }
 
 func (l *UserLimits) validate(p problems) {

@@ -59,9 +59,12 @@ func TestValidateNamesEachProblem(t *testing.T) {
 			c.Settings.Listeners = append(c.Settings.Listeners, Listener{Name: "other", Port: 1883})
 		}, "settings.listeners[1].port: 1883 is the port of listeners[0]"},
 		"suspended and there": {func(c *Config) {
-			c.Access.Suspended = []string{c.Access.Users[0].Username}
-		}, "access.suspended[0]:"},
-		"suspended by no name":          {func(c *Config) { c.Access.Suspended = []string{""} }, `access.suspended[0]: "" is not a username`},
+			c.Access.Suspended = []Suspended{{Username: c.Access.Users[0].Username}}
+		}, "access.suspended[0].username:"},
+		"suspended by no name": {func(c *Config) { c.Access.Suspended = []Suspended{{}} }, `access.suspended[0].username: "" is not a username`},
+		"suspended with a bad pattern": {func(c *Config) {
+			c.Access.Suspended = []Suspended{{Username: "x", ClientIDs: []string{"a*b"}}}
+		}, `access.suspended[0].clientIDs[0]: "a*b" is not`},
 		"webSocket on a plain listener": {listener(func(l *Listener) { l.WebSocket = &WebSocket{} }), "webSocket: is set although"},
 		"path":                          {socket(WebSocket{Path: "mqtt"}), `webSocket.path: "mqtt" is not a path`},
 		"path with a query":             {socket(WebSocket{Path: "/mqtt?a"}), `webSocket.path: "/mqtt?a" is not a path`},

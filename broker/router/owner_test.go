@@ -165,7 +165,7 @@ func TestSessionsEndWithTheirUser(t *testing.T) {
 	}{
 		"a user that is gone":          {"ann", usersAnd(t, true, bob), true, true},
 		"a user that stays":            {"ann", usersAnd(t, false, ann, bob), false, false},
-		"a user that is suspended":     {"ann", compiled(t, true, config.Access{Users: []config.User{bob}, Suspended: []string{"ann"}}), true, false},
+		"a user that is suspended":     {"ann", compiled(t, true, config.Access{Users: []config.User{bob}, Suspended: []config.Suspended{{Username: "ann"}}}), true, false},
 		"anonymous access that is off": {"", usersAnd(t, false, ann, bob), true, true},
 		"anonymous access that stays":  {"", usersAnd(t, true, bob), false, false},
 	} {
@@ -298,6 +298,35 @@ func TestAClientIdentifierGoesToWhomItIsNamedFor(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A user that is suspended keeps its sessions, also from those who name less of the
+// client identifier, and from nobody who names more.
+func TestASuspendedUserKeepsItsClientIdentifiers(t *testing.T) {
+	user := func(name string, ids ...string) config.User { return config.User{Username: name, ClientIDs: ids} }
+	others := []config.User{user("fleet", "dev-*"), user("exact", "dev-1")}
+	for name, tc := range map[string]struct {
+		ids   []string
+		comes string
+		gets  bool
+	}{
+		"named by both, and by it in whole": {[]string{"dev-1"}, "fleet", false},
+		"named by both in whole":            {[]string{"dev-1"}, "exact", false},
+		"named by it in part":               {[]string{"dev-*"}, "exact", true},
+		"not named by it":                   {nil, "fleet", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, w := openWith(t, usersAnd(t, true, append(others, user("device", tc.ids...))...))
+			s, l := connect(t, w, "dev-1", lasting, as("device"))
+			w.Disconnect(s, l, true, nil)
+			r.SetAccess(compiled(t, true, config.Access{
+				Users: others, Suspended: []config.Suspended{{Username: "device", ClientIDs: tc.ids}},
+			}))
+			if got := claim(t, w, s, l, tc.comes, false); got != tc.gets {
+				t.Errorf("%s gets it: %t", tc.comes, got)
+			}
+		})
 	}
 }
 

@@ -83,14 +83,21 @@ func fit(in Input, users []user) ([]user, []acl, *room) {
 	return users, acls, r
 }
 
-// suspend places the names of users as whom nobody may connect, as far as there is
-// room.
+// suspend places users as whom nobody may connect, as far as there is room: the names
+// of all first, and then their clientIds.
 func (r *room) suspend(users []user) {
 	for i := range users {
 		if u := &users[i]; u.holds && u.rendered == nil {
 			var need sizes
-			need.add(u.Username, encodedSize(u.Username))
+			need.add(u.Username, encodedSize(u.suspended()))
 			u.holds = r.take(need)
+		}
+	}
+	for i := range users {
+		if u := &users[i]; u.holds && u.rendered == nil && len(u.source.Spec.ClientIDs) > 0 {
+			var need sizes
+			need.add(u.Username, encodedSize(clientIDs(u.source))+len(`"clientIDs":`))
+			u.names = r.take(need)
 		}
 	}
 }

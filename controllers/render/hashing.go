@@ -137,7 +137,7 @@ func previousUsers(files config.Files) previous {
 	for _, name := range append(files.Shards(), config.AccessFile) {
 		var content struct {
 			Users     []config.User
-			Suspended []string
+			Suspended []config.Suspended
 		}
 		if json.Unmarshal(files[name], &content) != nil {
 			continue
@@ -145,8 +145,8 @@ func previousUsers(files config.Files) previous {
 		for _, u := range content.Users {
 			out.rendered[u.Username] = u
 		}
-		for _, username := range content.Suspended {
-			out.suspended[username] = true
+		for _, u := range content.Suspended {
+			out.suspended[u.Username] = true
 		}
 	}
 	return out

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"path"
@@ -187,10 +188,10 @@ func access(users []user, acls []acl) config.Access {
 		case u.rendered != nil:
 			out.Users = append(out.Users, *u.rendered)
 		case u.holds:
-			out.Suspended = append(out.Suspended, u.Username)
+			out.Suspended = append(out.Suspended, u.suspended())
 		}
 	}
-	slices.Sort(out.Suspended)
+	slices.SortFunc(out.Suspended, func(x, y config.Suspended) int { return cmp.Compare(x.Username, y.Username) })
 	for _, a := range acls {
 		if a.rendered != nil {
 			out.Policies = append(out.Policies, *a.rendered)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -159,12 +158,13 @@ func TestUsersThatExistAreSuspended(t *testing.T) {
 	taken := user(`name: taken, creationTimestamp: "2030-01-01T00:00:00Z"`, `username: dev, `+password)
 	for name, tt := range map[string]struct {
 		now  []string
-		want []string
+		want []config.Suspended
 	}{
-		"that is there":                {[]string{secrets, dev}, nil},
-		"that is disabled":             {[]string{secrets, user("name: dev", `disabled: true, `+password)}, []string{"dev"}},
-		"whose Secret is gone":         {[]string{dev}, []string{"dev"}},
-		"whose Secret has no password": {[]string{`{kind: Secret, metadata: {name: s}}`, dev}, []string{"dev"}},
+		"that is there": {[]string{secrets, dev}, nil},
+		"that is disabled": {[]string{secrets, user("name: dev", `disabled: true, clientIds: [dev, "a-*"], `+password)},
+			[]config.Suspended{{Username: "dev", ClientIDs: []string{"a-*", "dev"}}}},
+		"whose Secret is gone":         {[]string{dev}, []config.Suspended{{Username: "dev"}}},
+		"whose Secret has no password": {[]string{`{kind: Secret, metadata: {name: s}}`, dev}, []config.Suspended{{Username: "dev"}}},
 		"that is gone":                 {[]string{secrets}, nil},
 		"that is admitted no more":     {[]string{secrets, user("name: dev, namespace: far", password)}, nil},
 		"whose name another one has":   {[]string{secrets, dev, taken}, nil},
@@ -176,8 +176,8 @@ func TestUsersThatExistAreSuspended(t *testing.T) {
 			in.Previous = before.Access
 			out := mustRender(t, in)
 			for range 2 { // and it stays so
-				if got := accessOf(t, out).Suspended; !slices.Equal(got, tt.want) {
-					t.Errorf("%q are suspended, want %q", got, tt.want)
+				if got := accessOf(t, out).Suspended; !reflect.DeepEqual(got, tt.want) {
+					t.Errorf("%v are suspended, want %v", got, tt.want)
 				}
 				in.Previous = out.Access
 				out = mustRender(t, in)
@@ -198,7 +198,7 @@ func TestUsersAreJudged(t *testing.T) {
 		"hash":           {[]string{secrets, user("name: dev", `authentication: {password: {secretRef: {name: s, key: passwordHash}}}`)}, "Accepted", "", true},
 		"binary":         {[]string{secrets, user("name: dev", `authentication: {password: {secretRef: {name: s, key: binary}}}`)}, "Accepted", "", true},
 		"common name":    {[]string{user("name: dev", `authentication: {x509: {commonName: dev}}`)}, "Accepted", "", true},
-		"disabled":       {[]string{user("name: dev", `disabled: true, `+password)}, "Disabled", "disabled", false},
+		"disabled":       {[]string{user("name: dev", `disabled: true, clientIds: [a, "b*"], `+password)}, "Disabled", "disabled", false},
 		"longest":        {[]string{passwordOf(1024), dev}, "Accepted", "", true},
 		"too long":       {[]string{passwordOf(1025), dev}, "InvalidCredentials", "longer than 1024 bytes", false},
 		"no secret":      {[]string{dev}, "WaitingForSecret", `Secret "s" does not exist`, false},

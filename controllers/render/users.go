@@ -26,6 +26,8 @@ type user struct {
 	// before and has room for it: while rendered is nil it is suspended, and keeps
 	// its sessions.
 	holds bool
+	// names says that the configuration has room for its clientIds as well then.
+	names bool
 	// plain holds the passwords for whose hashes unhashed stands in rendered, in
 	// their order; nil where it does not.
 	plain [][]byte
@@ -57,13 +59,24 @@ func renderUsers(in Input, before previous) ([]user, error) {
 	return out, nil
 }
 
+// suspended is what the configuration has of a user that is.
+func (u *user) suspended() config.Suspended {
+	out := config.Suspended{Username: u.Username}
+	if u.names {
+		out.ClientIDs = clientIDs(u.source)
+	}
+	return out
+}
+
+func clientIDs(u *v1alpha1.MQTTUser) []string { return slices.Sorted(slices.Values(u.Spec.ClientIDs)) }
+
 // render renders an admitted user, or says why it cannot.
 func (u *user) render(in Input) {
 	spec := u.source.Spec
 	out := &config.User{
 		Username:  u.Username,
 		Source:    u.Key.String(),
-		ClientIDs: slices.Sorted(slices.Values(spec.ClientIDs)),
+		ClientIDs: clientIDs(u.source),
 		Limits:    limits(spec.Limits),
 	}
 	u.Verdict = u.readCredentials(in, out)

@@ -337,7 +337,7 @@ func TestNothingNewIsTakenWhileTheStoreIsFull(t *testing.T) {
 		{"at QoS 0", from, packet.Publish{Topic: []byte("durable/a")}, false},
 		{"for a durable session at QoS 0", from, packet.Publish{Topic: []byte("low"), QoS: 2}, false},
 		{"for those who are there", from, packet.Publish{Topic: []byte("passing"), QoS: 2}, false},
-		{"to be retained", from, packet.Publish{Topic: []byte("passing"), Retain: true, Payload: []byte("m")}, true},
+		{"to be retained, which is delivered and not kept", from, packet.Publish{Topic: []byte("passing"), Retain: true, Payload: []byte("m")}, false},
 		{"to clear what is retained", from, packet.Publish{Topic: []byte("passing"), Retain: true}, false},
 		{"with an identifier that would be stored", durable, packet.Publish{Topic: []byte("passing"), QoS: 2, ID: 8}, true},
 		{"that was received already", durable, packet.Publish{Topic: []byte("passing"), QoS: 2, ID: 7}, false},
@@ -346,6 +346,13 @@ func TestNothingNewIsTakenWhileTheStoreIsFull(t *testing.T) {
 		if got := w.Refuses(publisher, &tc.p); got != tc.refused {
 			t.Errorf("a message %s is refused: %t", tc.name, got)
 		}
+	}
+	kept := &packet.Publish{Topic: []byte("passing"), Retain: true, Payload: []byte("m")}
+	if got := w.Publish(&Publisher{Subscriber: from, Version: packet.V5}, kept, nil); got != packet.ReasonQuotaExceeded {
+		t.Errorf("a message to be retained: %v", got)
+	}
+	if n, _ := r.Retained(); n != 0 || passing.link.(*link).written != 1 {
+		t.Errorf("%d messages are retained, and %d delivered", n, passing.link.(*link).written)
 	}
 	sub := &packet.Subscribe{Subscriptions: []packet.Subscription{{Filter: []byte("new")}}}
 	if got := w.Subscribe(durable, dl, sub, SubscriptionLimits{}, nil); got[0].Reason != packet.ReasonQuotaExceeded || durable.session.Subscriptions() != 1 {

@@ -606,14 +606,14 @@ func (m *rulesModel) sent(c *rulesClient, want, got rulesMessage) {
 
 func (m *rulesModel) received(c *rulesClient) (all []rulesMessage, releases int) {
 	c.link.each(m.t, func(h packet.Header, body []byte) {
-		switch h.Type {
-		case packet.TypePublish:
+		if h.Type == packet.TypePublish {
 			p := decoded(m.t, h, body)
 			all = append(all, rulesMessage{
 				topic: string(p.Topic), payload: string(p.Payload), qos: p.QoS, retain: p.Retain, dup: p.Dup,
 				ids: listed(p.Properties.SubscriptionIDs...), packetID: p.ID,
 			})
-		case packet.TypePubrel:
+		}
+		if h.Type == packet.TypePubrel {
 			var p packet.Ack
 			if err := p.Decode(packet.V5, h.Type, body); err != nil {
 				m.t.Fatal(err)

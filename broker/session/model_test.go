@@ -322,10 +322,10 @@ func (m *model) confirm(which byte) {
 	i := int(which) % len(m.inflight)
 	f := &m.inflight[i]
 	m.Confirm(f.id, f.d.Seq)
-	switch f.step {
-	case stepHeld:
+	if f.step == stepHeld {
 		f.step = stepConfirmed
-	case stepWithheld:
+	}
+	if f.step == stepWithheld {
 		m.releases = append(m.releases, f.id)
 		m.goesOn(i, stepPubcomp)
 	}

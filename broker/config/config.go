@@ -252,7 +252,7 @@ type Access struct {
 	Suspended []Suspended `json:"suspended,omitempty"`
 	// DecoyKey is a secret, the same for all pods and for good, from which follows how
 	// logins of usernames that nobody has are answered, so that they cannot be told
-	// from others. Empty: each process makes one up.
+	// from others. Empty, where nobody logs in by SCRAM: each process makes one up.
 	DecoyKey []byte `json:"decoyKey,omitempty"`
 }
 

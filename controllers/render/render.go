@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
+	"github.com/godwit-mqtt/godwit/broker/auth/password"
 	"github.com/godwit-mqtt/godwit/broker/config"
 )
 
@@ -137,7 +138,9 @@ func Render(in Input) (*Output, error) {
 	users, acls, room := fit(in, users)
 	unhashed := hashPasswords(in, users, before.rendered)
 	cfg := config.Config{Settings: settings(broker, in.Paths), Access: access(users, acls)}
-	cfg.Access.DecoyKey = in.decoyKey()
+	if slices.ContainsFunc(cfg.Access.Users, hasSCRAM) {
+		cfg.Access.DecoyKey = in.decoyKey()
+	}
 	cfg.Settings.Anonymous = cfg.Settings.Anonymous && !room.anonymous
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("render Broker %s/%s: %w", broker.Namespace, broker.Name, err)
@@ -148,6 +151,15 @@ func Render(in Input) (*Output, error) {
 	}
 	out.Unhashed = unhashed
 	return out, nil
+}
+
+// hasSCRAM reports whether a user may log in by SCRAM, whose exchange would tell it
+// from users that there are not.
+func hasSCRAM(u config.User) bool {
+	return slices.ContainsFunc(u.PasswordHashes, func(hash string) bool {
+		_, ok := password.ParseSCRAM(hash)
+		return ok
+	})
 }
 
 // decoyKey keeps the secret that decoys are chosen by, so that they stay the same;

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
+	"github.com/godwit-mqtt/godwit/broker/auth/password"
 	"github.com/godwit-mqtt/godwit/broker/config"
 	"github.com/godwit-mqtt/godwit/controllers/render"
 )
@@ -540,7 +541,12 @@ func TestShadowsNameRulesAsTheirAuthorsCountThem(t *testing.T) {
 }
 
 func TestTheDecoyKeyStays(t *testing.T) {
-	in := input(t)
+	verifier, err := password.HashSCRAM([]byte("secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := input(t, `{kind: Secret, metadata: {name: s}, stringData: {passwordHash: "`+verifier+`"}}`,
+		user("name: dev", `authentication: {password: {secretRef: {name: s, key: passwordHash}}}`))
 	first := mustRender(t, in)
 	key := accessOf(t, first).DecoyKey
 	if len(key) < 16 {
@@ -553,5 +559,8 @@ func TestTheDecoyKeyStays(t *testing.T) {
 	in.Previous = first.Access
 	if again := mustRender(t, in); again.Revision != first.Revision {
 		t.Error("the key changes")
+	}
+	if key := accessOf(t, mustRender(t, input(t, secrets, dev))).DecoyKey; key != nil {
+		t.Errorf("a key %q where nobody logs in by SCRAM", key)
 	}
 }

@@ -48,9 +48,12 @@ func everything(t *testing.T, page map[string]string, code map[string]bool) {
 
 func TestEveryMetricIsDocumented(t *testing.T) {
 	t.Parallel()
-	b := brokertest.Start(t, users)
+	b := brokertest.Start(t, users, rules(allow("kept/#")), mqtt(func(m *config.MQTT) { m.MaxRetainedMessages = 1 }))
 	c := b.Connect(t, v5, "c", ann)
 	c.Publish("denied", "m", qos0)
+	for _, topic := range []string{"kept/a", "kept/b"} {
+		c.Publish(topic, "m", qos0, brokertest.Retained)
+	}
 	c.Send(brokertest.NewConnect("c"))
 	c.ExpectDisconnect(packet.ReasonProtocolError)
 	stranger := b.Dial(t, v5)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/godwit-mqtt/godwit/broker/brokertest"
@@ -194,14 +195,15 @@ func startMosquitto(t *testing.T, program, conf string, port int) *compared {
 // tryMosquitto starts it, and returns nil and what it said where it ends at once.
 func tryMosquitto(t *testing.T, program, conf string, port int) (c *compared, said string) {
 	t.Helper()
-	if ended, says := runMosquitto(t, program, conf, port); ended {
+	if ended, says, _ := runMosquitto(t, program, conf, port); ended {
 		return nil, says.String()
 	}
 	return newCompared(t, port), ""
 }
 
-// runMosquitto starts it, and waits until it listens on the port or has ended.
-func runMosquitto(t *testing.T, program, conf string, port int) (ended bool, says *output) {
+// runMosquitto starts it, and waits until it listens on the port or has ended. stop
+// lets it save what it has, and end.
+func runMosquitto(t *testing.T, program, conf string, port int) (ended bool, says *output, stop func()) {
 	t.Helper()
 	says = &output{}
 	cmd := exec.CommandContext(t.Context(), program, "-c", conf)
@@ -218,6 +220,10 @@ func runMosquitto(t *testing.T, program, conf string, port int) (ended bool, say
 		_ = cmd.Process.Kill()
 		<-end
 	})
+	stop = func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		<-end
+	}
 	brokertest.WaitFor(t, "mosquitto to listen", func() bool {
 		select {
 		case <-end:
@@ -231,7 +237,7 @@ func runMosquitto(t *testing.T, program, conf string, port int) (ended bool, say
 		}
 		return err == nil
 	})
-	return ended, says
+	return ended, says, stop
 }
 
 // startImported imports the configuration and runs its Broker on another port.

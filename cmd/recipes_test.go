@@ -17,6 +17,7 @@ type recipe struct {
 	title     string
 	manifests string    // of all its yaml blocks
 	aclFile   string    // of Mosquitto
+	bridge    string    // of mosquitto.conf
 	sessions  []command // of its console blocks
 }
 
@@ -48,6 +49,8 @@ func readRecipes(t *testing.T) []recipe {
 			r.manifests += line + "\n"
 		case block == "aclfile":
 			r.aclFile += line + "\n"
+		case block == "bridge":
+			r.bridge += line + "\n"
 		case block == "console" && strings.HasPrefix(line, "$ "):
 			r.sessions = append(r.sessions, command{line: line[len("$ "):]})
 		case block == "console":

@@ -286,7 +286,9 @@ type ListenerService struct {
 	ExternalTrafficPolicy corev1.ServiceExternalTrafficPolicy `json:"externalTrafficPolicy,omitempty"`
 }
 
-// TLS says which certificate is served and what is asked of clients.
+// TLS says which certificates are served and what is asked of clients.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.certificate) || !has(self.additionalCertificates) || self.additionalCertificates.all(a, !has(a.certificate) || (has(a.certificate.privateKey) ? (has(self.certificate.privateKey) ? a.certificate.privateKey.algorithm != self.certificate.privateKey.algorithm || (has(a.certificate.privateKey.size) ? a.certificate.privateKey.size : 0) != (has(self.certificate.privateKey.size) ? self.certificate.privateKey.size : 0) : a.certificate.privateKey.algorithm != 'ECDSA' || has(a.certificate.privateKey.size) && a.certificate.privateKey.size != 256) : has(self.certificate.privateKey) && (self.certificate.privateKey.algorithm != 'ECDSA' || has(self.certificate.privateKey.size) && self.certificate.privateKey.size != 256)))",message="an additional certificate with the same kind of key as tls.certificate is served to nobody: set privateKey of one of them, as to {algorithm: RSA}"
 type TLS struct {
 	// A certificate from cert-manager, renewed without dropping a connection.
 	// Needs cert-manager in the cluster. Example: {issuerRef: {name: ca}}.
@@ -299,6 +301,21 @@ type TLS struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	SecretName string `json:"secretName,omitempty"`
+
+	// Certificates beside the one of certificate or secretName, with other kinds of
+	// keys, for clients that cannot take that one. A client is served the first that
+	// it says it can take: the one above, then these in their order; and the one
+	// above where it can take none. A listener with a certificate of its own has none
+	// of those of spec.tls. To add, rename or remove one replaces the pod; a renewed
+	// one does not. Default: none.
+	// Example, RSA beside ECDSA, the default of certificate:
+	// [{name: rsa, certificate: {issuerRef: {name: ca}, privateKey: {algorithm: RSA, size: 2048}}}].
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=3
+	AdditionalCertificates []AdditionalCertificate `json:"additionalCertificates,omitempty"`
 
 	// Whether clients present a certificate. Default: they are not asked for one.
 	// +optional
@@ -318,6 +335,34 @@ type TLS struct {
 	// +kubebuilder:validation:Minimum=512
 	// +kubebuilder:validation:Maximum=16384
 	MaxRecordSize *int32 `json:"maxRecordSize,omitempty"`
+}
+
+// AdditionalCertificate is served to clients that cannot take the first
+// certificate of their listener.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.certificate) != has(self.secretName)",message="set exactly one of certificate (issued by cert-manager) and secretName (brought by you) in each of additionalCertificates"
+type AdditionalCertificate struct {
+	// Name of the certificate, unique in its list. The Certificate that is asked of
+	// cert-manager, and its Secret, are named BROKER-tls-NAME, or
+	// BROKER-LISTENER-tls-NAME where a listener lists it. Example: rsa.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=15
+	// +kubebuilder:validation:Pattern=`^[a-z]([-a-z0-9]*[a-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="!('tls' in self.split('-'))",message="the word tls stands before the name in the name of the Secret, BROKER-tls-NAME: leave it out of the name"
+	Name string `json:"name"`
+
+	// A certificate from cert-manager. It holds the names of the Broker's Services,
+	// as that of tls.certificate does; dnsNames are its own.
+	// Example: {issuerRef: {name: ca}, privateKey: {algorithm: RSA}}.
+	// +optional
+	Certificate *Certificate `json:"certificate,omitempty"`
+
+	// Name of a kubernetes.io/tls Secret in the Broker's namespace that you bring
+	// and renew. Example: edge-example-com-rsa.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	SecretName string `json:"secretName,omitempty"`
 }
 
 // Certificate is what is asked of cert-manager.
@@ -347,7 +392,8 @@ type Certificate struct {
 	RenewBefore *metav1.Duration `json:"renewBefore,omitempty"`
 
 	// Key of the certificate, a new one each time that it is issued. Default: ECDSA
-	// with 256 bits. Devices that know RSA alone need that.
+	// with 256 bits. Devices that know RSA alone need that; where others share their
+	// listener, it may stand in additionalCertificates.
 	// Example: {algorithm: RSA, size: 2048}.
 	// +optional
 	PrivateKey *PrivateKey `json:"privateKey,omitempty"`
@@ -904,9 +950,24 @@ type ListenerStatus struct {
 	// Port at the address.
 	Port int32 `json:"port"`
 
-	// The certificate that is served.
+	// The certificate that is served, the first where there are more.
 	// +optional
 	Certificate *CertificateStatus `json:"certificate,omitempty"`
+
+	// The certificates that clients are served that cannot take the first.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	AdditionalCertificates []AdditionalCertificateStatus `json:"additionalCertificates,omitempty"`
+}
+
+// AdditionalCertificateStatus describes one of the additional certificates of a
+// listener.
+type AdditionalCertificateStatus struct {
+	// Name of the certificate in the spec.
+	Name string `json:"name"`
+
+	CertificateStatus `json:",inline"`
 }
 
 // CertificateStatus describes a certificate that is served.

@@ -53,6 +53,11 @@ func (t *TLS) setDefaults() {
 	if t.Certificate != nil {
 		t.Certificate.IssuerRef.setDefaults()
 	}
+	for i := range t.AdditionalCertificates {
+		if c := t.AdditionalCertificates[i].Certificate; c != nil {
+			c.IssuerRef.setDefaults()
+		}
+	}
 }
 
 func (r *IssuerRef) setDefaults() {

@@ -8,7 +8,8 @@ import (
 
 // ListenerTLS is the TLS of a listener with what it takes from spec.tls; nil
 // for a plain listener. The certificate is the listener's own or that of
-// spec.tls, never a mixture.
+// spec.tls, never a mixture. Those of spec.tls come with its additional ones,
+// unless the listener lists others.
 func (b *Broker) ListenerTLS(l *Listener) *TLS {
 	if l.TLS == nil {
 		return nil
@@ -20,6 +21,9 @@ func (b *Broker) ListenerTLS(l *Listener) *TLS {
 	}
 	if !l.HasOwnCertificate() {
 		tls.Certificate, tls.SecretName = shared.Certificate, shared.SecretName
+	}
+	if !l.HasOwnAdditionalCertificates() {
+		tls.AdditionalCertificates = shared.AdditionalCertificates
 	}
 	if tls.ClientAuth == nil {
 		tls.ClientAuth = shared.ClientAuth
@@ -37,6 +41,12 @@ func (b *Broker) ListenerTLS(l *Listener) *TLS {
 // spec.tls.
 func (l *Listener) HasOwnCertificate() bool {
 	return l.TLS != nil && (l.TLS.Certificate != nil || l.TLS.SecretName != "")
+}
+
+// HasOwnAdditionalCertificates says that the listener's additional certificates,
+// which may be none, are not those of spec.tls.
+func (l *Listener) HasOwnAdditionalCertificates() bool {
+	return l.HasOwnCertificate() || l.TLS != nil && len(l.TLS.AdditionalCertificates) > 0
 }
 
 // AsksForCertificate says that clients may or must present a certificate.

@@ -69,6 +69,17 @@ func TestBrokersThatAreRefused(t *testing.T) {
 		"odd-key-size":           {`{tls: {certificate: {issuerRef: {name: ca}, privateKey: {algorithm: RSA, size: 256}}}}`, "size is 2048"},
 		"key-with-no-size":       {`{tls: {certificate: {issuerRef: {name: ca}, privateKey: {algorithm: Ed25519, size: 256}}}}`, "left out for Ed25519"},
 		"other-key":              {`{tls: {certificate: {issuerRef: {name: ca}, privateKey: {algorithm: DSA}}}}`, "Unsupported value"},
+		"nameless-additional":    {`{tls: {secretName: a, additionalCertificates: [{secretName: b}]}}`, "additionalCertificates[0].name"},
+		"additional-of-nothing":  {`{tls: {secretName: a, additionalCertificates: [{name: rsa}]}}`, "in each of additionalCertificates"},
+		"additional-of-both":     {`{tls: {secretName: a, additionalCertificates: [{name: rsa, secretName: b, certificate: {issuerRef: {name: ca}}}]}}`, "in each of additionalCertificates"},
+		"additional-alone":       {`{tls: {additionalCertificates: [{name: rsa, secretName: b}]}}`, "spec.tls: set exactly one of certificate"},
+		"additional-tls-name":    {`{tls: {secretName: a, additionalCertificates: [{name: my-tls, secretName: b}]}}`, "leave it out of the name"},
+		"additional-odd-name":    {`{tls: {secretName: a, additionalCertificates: [{name: "a/b", secretName: b}]}}`, "should match"},
+		"additional-twice":       {`{tls: {secretName: a, additionalCertificates: [{name: rsa, secretName: b}, {name: rsa, secretName: c}]}}`, "Duplicate value"},
+		"additional-too-many":    {`{tls: {secretName: a, additionalCertificates: [{name: b, secretName: b}, {name: c, secretName: c}, {name: d, secretName: d}, {name: e, secretName: e}]}}`, "at most 3 items"},
+		"additional-same-key":    {`{tls: {certificate: {issuerRef: {name: ca}}, additionalCertificates: [{name: rsa, certificate: {issuerRef: {name: ca}}}]}}`, "is served to nobody"},
+		"additional-same-rsa":    {`{listeners: [{name: a, port: 1883, tls: {certificate: {issuerRef: {name: ca}, privateKey: {algorithm: RSA}}, additionalCertificates: [{name: b, certificate: {issuerRef: {name: ca}, privateKey: {algorithm: RSA}}}]}}]}`, "is served to nobody"},
+		"additional-key-size":    {`{tls: {secretName: a, additionalCertificates: [{name: rsa, certificate: {issuerRef: {name: ca}, privateKey: {algorithm: RSA, size: 256}}}]}}`, "size is 2048"},
 		"tiny-records":           {`{tls: {secretName: a, maxRecordSize: 100}}`, "greater than or equal to 512"},
 		"information-wildcard":   {`{mqtt: {responseInformation: responses/#}}`, "responseInformation is"},
 		"information-half-level": {`{mqtt: {responseInformation: responses/a%c}}`, "responseInformation is"},
@@ -204,8 +215,10 @@ func TestWhatCannotBeChanged(t *testing.T) {
 func TestDefaultsAgreeWithTheSchema(t *testing.T) {
 	ns := env.Namespace(t, nil)
 	for name, spec := range map[string]string{
-		"empty":     `{}`,
-		"tls":       `{tls: {certificate: {issuerRef: {name: ca}}}}`,
+		"empty": `{}`,
+		"tls":   `{tls: {certificate: {issuerRef: {name: ca}}}}`,
+		"additional": `{tls: {certificate: {issuerRef: {name: ca}}, additionalCertificates: [` +
+			`{name: rsa, certificate: {issuerRef: {name: ca}, privateKey: {algorithm: RSA}}}, {name: p384, certificate: {issuerRef: {name: ca}, privateKey: {algorithm: ECDSA, size: 384}}}, {name: brought, secretName: a}]}}`,
 		"listeners": `{listeners: [{name: mqtt, port: 1883, service: {}}]}`,
 	} {
 		local := parse(t, &v1alpha1.Broker{}, name, spec)

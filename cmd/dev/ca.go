@@ -1,6 +1,7 @@
 package dev
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -113,10 +114,10 @@ type names struct {
 }
 
 // serves says whether a certificate of the CA is good for these names for a
-// while yet.
-func (ca *authority) serves(certPEM []byte, n names, now time.Time) bool {
+// while yet, and its key of a kind.
+func (ca *authority) serves(certPEM []byte, n names, kind keyKind, now time.Time) bool {
 	cert := ca.current(certPEM, now)
-	if cert == nil {
+	if cert == nil || kindOf(cert.PublicKey) != kind {
 		return false
 	}
 	var ips []netip.Addr
@@ -144,8 +145,8 @@ func (ca *authority) current(certPEM []byte, now time.Time) *x509.Certificate {
 	return cert
 }
 
-// issue makes a server certificate.
-func (ca *authority) issue(n names, now time.Time) (certPEM, keyPEM []byte, err error) {
+// issue makes a server certificate with a key of a kind.
+func (ca *authority) issue(n names, kind keyKind, now time.Time) (certPEM, keyPEM []byte, err error) {
 	template := &x509.Certificate{
 		Subject:     pkix.Name{CommonName: n.dns[0]},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
@@ -154,7 +155,7 @@ func (ca *authority) issue(n names, now time.Time) (certPEM, keyPEM []byte, err 
 	for _, ip := range n.ips {
 		template.IPAddresses = append(template.IPAddresses, ip.AsSlice())
 	}
-	return ca.issueLeaf(template, now)
+	return ca.issueLeaf(template, kind, now)
 }
 
 // issueToClient makes a client certificate.
@@ -162,12 +163,12 @@ func (ca *authority) issueToClient(commonName string, now time.Time) (certPEM, k
 	return ca.issueLeaf(&x509.Certificate{
 		Subject:     pkix.Name{CommonName: commonName},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}, now)
+	}, keyKindOf(nil), now)
 }
 
 // issueLeaf completes the template and signs it, with a new key.
-func (ca *authority) issueLeaf(template *x509.Certificate, now time.Time) (certPEM, keyPEM []byte, err error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+func (ca *authority) issueLeaf(template *x509.Certificate, kind keyKind, now time.Time) (certPEM, keyPEM []byte, err error) {
+	key, err := kind.generate()
 	if err != nil {
 		return nil, nil, fmt.Errorf("issue certificate: %w", err)
 	}
@@ -182,18 +183,16 @@ func (ca *authority) issueLeaf(template *x509.Certificate, now time.Time) (certP
 	return certPEM, keyPEM, nil
 }
 
-func sign(template, parent *x509.Certificate, key, signer *ecdsa.PrivateKey) (certPEM, keyPEM []byte, err error) {
+func sign(template, parent *x509.Certificate, key crypto.Signer, signer *ecdsa.PrivateKey) (certPEM, keyPEM []byte, err error) {
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
 	if err != nil {
 		return nil, nil, err
 	}
-	keyDER, err := x509.MarshalECPrivateKey(key)
+	keyPEM, err = encodeKey(key)
 	if err != nil {
 		return nil, nil, err
 	}
-	certPEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	keyPEM = pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER})
-	return certPEM, keyPEM, nil
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), keyPEM, nil
 }
 
 func parseCertificate(certPEM []byte) (*x509.Certificate, error) {

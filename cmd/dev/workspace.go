@@ -4,6 +4,7 @@
 package dev
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -31,6 +32,7 @@ import (
 //	settings/settings.json             what the broker reads
 //	access/access.json                 and more, where there are many users
 //	tls/LISTENER/{tls.crt,tls.key}     certificates
+//	tls/LISTENER/NAME/{...}            additional certificates
 //	client-ca/LISTENER/ca.crt          CAs of client certificates
 //	credentials/NAMESPACE/SECRET/KEY   passwords and certificates made for users
 //	data/NAMESPACE/NAME/               sessions and messages of a Broker
@@ -112,8 +114,8 @@ type Build struct {
 	// Secrets holds the plain passwords by username, where the manifests do, or
 	// where they were generated.
 	Secrets map[string]string
-	// CAFiles holds by listener the CA that clients verify it with; no entry for
-	// a plain one.
+	// CAFiles holds by listener the file of the CAs that clients verify it with; no
+	// entry for a plain one.
 	CAFiles map[string]string
 	// Notes are what a person should know: objects that are not in force, and
 	// manifests that are passed over.
@@ -251,13 +253,62 @@ func (w *Workspace) certifyListener(set *manifest.Set, b *Build, listener string
 			return err
 		}
 	}
-	if tls.SecretName != "" {
-		if brought := b.secret(set, namespace, tls.SecretName, "a certificate"); brought != nil {
-			return w.bring(b, listener, brought)
+	var cas [][]byte
+	for _, s := range w.served(listener, tls) {
+		pem, err := w.certifyServed(set, b, ca, s)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(cas, func(other []byte) bool { return bytes.Equal(other, pem) }) {
+			cas = append(cas, pem)
 		}
 	}
-	b.CAFiles[listener] = w.CAFile()
-	return w.issue(ca, listener, tls)
+	return w.writeCAs(b, listener, ca, cas)
+}
+
+// served is a certificate that a listener serves.
+type served struct {
+	certFile, keyFile string
+	certificate       *v1alpha1.Certificate // nil where the manifests bring it
+	secretName        string
+}
+
+// served lists the certificates of a listener, the first before the additional ones.
+func (w *Workspace) served(listener string, tls *v1alpha1.TLS) []served {
+	paths := w.paths()
+	out := []served{{paths.CertFile(listener), paths.KeyFile(listener), tls.Certificate, tls.SecretName}}
+	for _, a := range tls.AdditionalCertificates {
+		out = append(out, served{
+			paths.AdditionalCertFile(listener, a.Name), paths.AdditionalKeyFile(listener, a.Name), a.Certificate, a.SecretName,
+		})
+	}
+	return out
+}
+
+// certifyServed writes a certificate: the one that the manifests bring or, where
+// they bring none, one of the local CA. It returns the CA that clients verify it
+// with.
+func (w *Workspace) certifyServed(set *manifest.Set, b *Build, ca *authority, s served) ([]byte, error) {
+	if s.secretName != "" {
+		if brought := b.secret(set, b.Broker.Namespace, s.secretName, "a certificate"); brought != nil {
+			err := s.write(brought[corev1.TLSCertKey], brought[corev1.TLSPrivateKeyKey])
+			if len(brought[caFileName]) == 0 { // taken for self-signed
+				return brought[corev1.TLSCertKey], err
+			}
+			return brought[caFileName], err
+		}
+	}
+	return ca.pem, w.issue(ca, s)
+}
+
+// writeCAs writes the CAs of a listener's certificates beside them.
+func (w *Workspace) writeCAs(b *Build, listener string, local *authority, cas [][]byte) error {
+	file := filepath.Join(filepath.Dir(w.paths().CertFile(listener)), caFileName)
+	b.CAFiles[listener] = file
+	if len(cas) == 1 && bytes.Equal(cas[0], local.pem) {
+		b.CAFiles[listener] = w.CAFile()
+	}
+	return writeFile(file, bytes.Join(cas, []byte("\n")))
 }
 
 // secret returns the content of a Secret in the manifests. For one that is not
@@ -273,43 +324,31 @@ func (b *Build) secret(set *manifest.Set, namespace, name, what string) map[stri
 	return nil
 }
 
-// bring writes a certificate that the manifests hold. Where it comes without its
-// CA, it is taken for self-signed.
-func (w *Workspace) bring(b *Build, listener string, secret map[string][]byte) error {
-	paths := w.paths()
-	ca := secret[caFileName]
-	if len(ca) == 0 {
-		ca = secret["tls.crt"]
-	}
-	b.CAFiles[listener] = filepath.Join(filepath.Dir(paths.CertFile(listener)), caFileName)
-	return writePair(paths, listener, secret["tls.crt"], secret["tls.key"], ca)
-}
-
 // issue writes a certificate of the local CA, unless a good one is there.
-func (w *Workspace) issue(ca *authority, listener string, tls *v1alpha1.TLS) error {
-	paths, n := w.paths(), w.names(tls)
-	if current, err := os.ReadFile(paths.CertFile(listener)); err == nil && ca.serves(current, n, w.now()) {
+func (w *Workspace) issue(ca *authority, s served) error {
+	n, kind := w.names(s.certificate), keyKindOf(nil)
+	if s.certificate != nil {
+		kind = keyKindOf(s.certificate.PrivateKey)
+	}
+	if current, err := os.ReadFile(s.certFile); err == nil && ca.serves(current, n, kind, w.now()) {
 		return nil
 	}
-	cert, key, err := ca.issue(n, w.now())
+	cert, key, err := ca.issue(n, kind, w.now())
 	if err != nil {
 		return err
 	}
-	return writePair(paths, listener, cert, key, ca.pem)
+	return s.write(cert, key)
 }
 
-func writePair(paths render.Paths, listener string, cert, key, ca []byte) error {
-	if err := writeFile(filepath.Join(filepath.Dir(paths.CertFile(listener)), caFileName), ca); err != nil {
+func (s served) write(cert, key []byte) error {
+	if err := writeFile(s.keyFile, key); err != nil {
 		return err
 	}
-	if err := writeFile(paths.KeyFile(listener), key); err != nil {
-		return err
-	}
-	return writeFile(paths.CertFile(listener), cert)
+	return writeFile(s.certFile, cert)
 }
 
 // names that a listener is reached by on this machine, and those of its spec.
-func (w *Workspace) names(tls *v1alpha1.TLS) names {
+func (w *Workspace) names(asked *v1alpha1.Certificate) names {
 	n := names{
 		dns: []string{"localhost"},
 		ips: []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()},
@@ -317,8 +356,8 @@ func (w *Workspace) names(tls *v1alpha1.TLS) names {
 	if host, err := os.Hostname(); err == nil && host != "" {
 		n.dns = append(n.dns, host)
 	}
-	if tls.Certificate != nil {
-		n.dns = append(n.dns, tls.Certificate.DNSNames...)
+	if asked != nil {
+		n.dns = append(n.dns, asked.DNSNames...)
 	}
 	if addr, err := netip.ParseAddr(w.address); err == nil && !addr.IsUnspecified() && !addr.IsLoopback() {
 		n.ips = append(n.ips, addr)

@@ -4,9 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -187,6 +190,99 @@ func TestCertificateServesTheNamesOfThisMachine(t *testing.T) {
 	if verify(t, w.CAFile(), w.paths().CertFile("mqtts"), "other.example.com") == nil {
 		t.Error("the certificate is good for any name")
 	}
+}
+
+func TestCertificatesHaveTheKeysThatAreAskedFor(t *testing.T) {
+	manifests := t.TempDir()
+	file := filepath.Join(manifests, "broker.yaml")
+	put(t, file, `apiVersion: mqtt.godwit.io/v1alpha1
+kind: Broker
+metadata: {name: edge}
+spec:
+  tls:
+    certificate: {issuerRef: {name: ca}}
+    additionalCertificates:
+    - {name: rsa, certificate: {issuerRef: {name: ca}, dnsNames: [old.example.com], privateKey: {algorithm: RSA}}}
+    - {name: p384, certificate: {issuerRef: {name: ca}, privateKey: {algorithm: ECDSA, size: 384}}}
+    - {name: ed, certificate: {issuerRef: {name: ca}, privateKey: {algorithm: Ed25519}}}
+`)
+	w := workspace(t, manifests, t.TempDir())
+	kinds := func() (all []string) {
+		for _, l := range mustBuild(t, w).Config.Settings.Listeners {
+			if l.TLS == nil {
+				continue
+			}
+			files := []config.AdditionalCertificate{{CertFile: l.TLS.CertFile, KeyFile: l.TLS.KeyFile}}
+			for _, a := range append(files, l.TLS.Additional...) {
+				pair, err := tls.LoadX509KeyPair(a.CertFile, a.KeyFile)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := verify(t, w.CAFile(), a.CertFile, "localhost"); err != nil {
+					t.Errorf("%s: %v", a.CertFile, err)
+				}
+				kind := kindOf(pair.Leaf.PublicKey)
+				all = append(all, fmt.Sprintf("%s %s %d", a.Name, kind.algorithm, kind.bits))
+			}
+		}
+		return all
+	}
+	if got, want := kinds(), []string{" ECDSA 256", "rsa RSA 2048", "p384 ECDSA 384", "ed Ed25519 0"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if err := verify(t, w.CAFile(), w.paths().AdditionalCertFile("mqtts", "rsa"), "old.example.com"); err != nil {
+		t.Error(err)
+	}
+	before := content(t, w.dir)
+	if kinds(); !reflect.DeepEqual(content(t, w.dir), before) {
+		t.Error("the second build changes files")
+	}
+	edit(t, file, "certificate: {issuerRef: {name: ca}}", "certificate: {issuerRef: {name: ca}, privateKey: {algorithm: RSA, size: 3072}}")
+	if got := kinds(); got[0] != " RSA 3072" {
+		t.Errorf("%q after another key is asked for", got)
+	}
+}
+
+// TestTheCAsOfAListenerAreInOneFile where its certificates are of different ones.
+func TestTheCAsOfAListenerAreInOneFile(t *testing.T) {
+	other := mustAuthority(t)
+	cert, key, err := other.issue(names{dns: []string{"localhost"}}, keyKindOf(nil), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifests := t.TempDir()
+	secret, err := json.Marshal(map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]string{"name": "mine"},
+		"stringData": map[string]string{"tls.crt": string(cert), "tls.key": string(key), "ca.crt": string(other.pem)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, filepath.Join(manifests, "secret.yaml"), string(secret))
+	put(t, filepath.Join(manifests, "broker.yaml"), `apiVersion: mqtt.godwit.io/v1alpha1
+kind: Broker
+metadata: {name: edge}
+spec: {tls: {certificate: {issuerRef: {name: ca}}, additionalCertificates: [{name: brought, secretName: mine}]}}
+`)
+	w := workspace(t, manifests, t.TempDir())
+	b := mustBuild(t, w)
+	for _, file := range []string{w.paths().CertFile("mqtts"), w.paths().AdditionalCertFile("mqtts", "brought")} {
+		if err := verify(t, b.CAFiles["mqtts"], file, "localhost"); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+	if len(b.Notes) != 0 {
+		t.Errorf("notes %q", b.Notes)
+	}
+}
+
+func mustAuthority(t *testing.T) *authority {
+	t.Helper()
+	ca, err := openAuthority(t.TempDir(), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ca
 }
 
 func TestCertificateIsRenewedInTime(t *testing.T) {

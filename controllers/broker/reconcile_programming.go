@@ -34,13 +34,21 @@ func (a podAnswer) enforces(revision string) bool {
 	return a.err == nil && a.status.Revision == revision
 }
 
-// serves says that each listener that the pod tells of has the certificate of
-// this fingerprint.
-func (a podAnswer) serves(fingerprints map[string]string) bool {
+// serves says that each listener that the pod tells of has the certificates of
+// these fingerprints.
+func (a podAnswer) serves(fingerprints map[servedCertificate]string) bool {
+	isOther := func(c admin.Certificate, listener, additional string) bool {
+		want := fingerprints[servedCertificate{listener, additional}]
+		return want != "" && c.SHA256 != want
+	}
 	for _, l := range a.status.Listeners {
-		want := fingerprints[l.Name]
-		if l.Certificate != nil && want != "" && l.Certificate.SHA256 != want {
+		if l.Certificate != nil && isOther(*l.Certificate, l.Name, "") {
 			return false
+		}
+		for _, c := range l.AdditionalCertificates {
+			if isOther(c.Certificate, l.Name, c.Name) {
+				return false
+			}
 		}
 	}
 	return true

@@ -63,7 +63,8 @@ func (r *Reconciler) checkMounts(ctx context.Context, s *scope, mounts []resourc
 			digest.Write(sum[:])
 		}
 		if mount.Dir == resource.TLSDir {
-			s.fingerprints[mount.Listener] = fingerprint(secret.Data[corev1.TLSCertKey])
+			served := servedCertificate{mount.Listener, mount.Additional}
+			s.fingerprints[served] = fingerprint(secret.Data[corev1.TLSCertKey])
 		}
 	}
 	s.certificates = hex.EncodeToString(digest.Sum(nil)[:16])

@@ -32,10 +32,10 @@ type scope struct {
 	// tls, certificates and fingerprints are set by reconcileTLS: whether every
 	// Secret of the listeners can be used (Unknown where they could not be read),
 	// what names their content (empty where there is none), and the fingerprint of
-	// each listener's certificate.
+	// each certificate of the listeners.
 	tls          metav1.Condition
 	certificates string
-	fingerprints map[string]string
+	fingerprints map[servedCertificate]string
 	// rendered is set by reconcileConfig; nil where the spec makes no valid
 	// configuration, or reading what it depends on failed. configWritten says that
 	// the children hold it.
@@ -61,6 +61,10 @@ type scope struct {
 	requeue    time.Duration
 }
 
+// servedCertificate names a certificate of a listener: one of its additional ones
+// or, where additional is empty, the first.
+type servedCertificate struct{ listener, additional string }
+
 // notice is the reason and message of a condition.
 type notice struct{ reason, message string }
 
@@ -72,7 +76,7 @@ func newScope(b *v1alpha1.Broker) *scope {
 		desired:      desired,
 		wanted:       map[apply.Child]bool{},
 		services:     map[string]*corev1.Service{},
-		fingerprints: map[string]string{},
+		fingerprints: map[servedCertificate]string{},
 	}
 }
 

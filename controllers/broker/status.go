@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
+	admin "github.com/godwit-mqtt/godwit/broker/admin/client"
 	"github.com/godwit-mqtt/godwit/controllers/conditions"
 	"github.com/godwit-mqtt/godwit/controllers/render"
 	"github.com/godwit-mqtt/godwit/controllers/resource"
@@ -216,12 +217,15 @@ func (s *scope) listenerStatuses() []v1alpha1.ListenerStatus {
 	var out []v1alpha1.ListenerStatus
 	for i := range s.desired.Spec.Listeners {
 		l := &s.desired.Spec.Listeners[i]
-		out = append(out, v1alpha1.ListenerStatus{
-			Name:        l.Name,
-			Address:     s.address(l),
-			Port:        l.Port,
-			Certificate: s.certificate(l.Name),
-		})
+		status := v1alpha1.ListenerStatus{Name: l.Name, Address: s.address(l), Port: l.Port}
+		if served := s.served(l.Name); served != nil {
+			status.Certificate = new(certificateStatus(*served.Certificate))
+			for _, c := range served.AdditionalCertificates {
+				status.AdditionalCertificates = append(status.AdditionalCertificates,
+					v1alpha1.AdditionalCertificateStatus{Name: c.Name, CertificateStatus: certificateStatus(c.Certificate)})
+			}
+		}
+		out = append(out, status)
 	}
 	return out
 }
@@ -253,19 +257,20 @@ func (s *scope) addressBefore(listener string) string {
 	return ""
 }
 
-// certificate is what the first pod serves on a listener.
-func (s *scope) certificate(listener string) *v1alpha1.CertificateStatus {
+// served is what the first pod tells of a listener with TLS; nil where none does.
+func (s *scope) served(listener string) *admin.Listener {
 	for _, a := range s.pods {
-		for _, l := range a.status.Listeners {
-			if l.Name == listener && l.Certificate != nil {
-				return &v1alpha1.CertificateStatus{
-					NotAfter: metav1.NewTime(l.Certificate.NotAfter),
-					SHA256:   l.Certificate.SHA256,
-				}
+		for i := range a.status.Listeners {
+			if l := &a.status.Listeners[i]; l.Name == listener && l.Certificate != nil {
+				return l
 			}
 		}
 	}
 	return nil
+}
+
+func certificateStatus(c admin.Certificate) v1alpha1.CertificateStatus {
+	return v1alpha1.CertificateStatus{NotAfter: metav1.NewTime(c.NotAfter), SHA256: c.SHA256}
 }
 
 func countUsers(out *render.Output) v1alpha1.UserCounts {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -18,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
+	admin "github.com/godwit-mqtt/godwit/broker/admin/client"
 	"github.com/godwit-mqtt/godwit/controllers/resource"
 	"github.com/godwit-mqtt/godwit/controllers/testenv"
 )
@@ -154,6 +156,131 @@ func TestARenewedCertificateIsBroughtToThePods(t *testing.T) {
 			return fmt.Errorf("the pod's annotation is %q still", now)
 		}
 		return nil
+	})
+}
+
+func TestAListenerHasMoreCertificates(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t, nil)
+	issued := func(name string) client.Object {
+		return testenv.TLSSecret(t, ns, name, map[string]string{certmanagerv1.CertificateNameKey: name})
+	}
+	b := testenv.Broker(ns, "edge", withTLS, withMoreCertificates)
+	env.Create(t, b, issued("edge-tls"))
+	env.WaitFor(t, b, isFalse(v1alpha1.ConditionTLSReady, v1alpha1.ReasonWaitingForCertificate, "edge-tls-rsa"))
+	c := &certmanagerv1.Certificate{}
+	if err := env.Client.Get(t.Context(), types.NamespacedName{Namespace: ns, Name: "edge-tls-rsa"}, c); err != nil {
+		t.Fatal(err)
+	}
+	if c.Spec.PrivateKey.Algorithm != certmanagerv1.RSAKeyAlgorithm || c.Spec.PrivateKey.Size != 2048 || !metav1.IsControlledBy(c, b) {
+		t.Errorf("the Certificate asks for %+v and belongs to %v", c.Spec.PrivateKey, c.OwnerReferences)
+	}
+	env.Create(t, issued("edge-tls-rsa"))
+	env.WaitFor(t, b, isFalse(v1alpha1.ConditionTLSReady, v1alpha1.ReasonWaitingForSecret, `"mine" does not exist`))
+	if err := env.Client.Get(t.Context(), client.ObjectKeyFromObject(b), &appsv1.StatefulSet{}); !apierrors.IsNotFound(err) {
+		t.Errorf("there is a StatefulSet whose pods cannot start: %v", err)
+	}
+	env.Create(t, testenv.TLSSecret(t, ns, "mine", nil))
+	pod := env.RunPod(t, b)
+	env.WaitFor(t, b, isTrue(v1alpha1.ConditionTLSReady), testenv.Ready)
+
+	before := pod.Object(t).Annotations[resource.AnnotationCertificates]
+	if err := env.Client.Update(t.Context(), issued("edge-tls-rsa")); err != nil {
+		t.Fatal(err)
+	}
+	env.Eventually(t, func() error {
+		if now := pod.Object(t).Annotations[resource.AnnotationCertificates]; now == "" || now == before {
+			return fmt.Errorf("the pod's annotation is %q still", now)
+		}
+		return nil
+	})
+}
+
+// withMoreCertificates gives spec.tls one certificate more of an issuer, and one
+// that is brought.
+func withMoreCertificates(b *v1alpha1.Broker) {
+	b.Spec.TLS.AdditionalCertificates = []v1alpha1.AdditionalCertificate{
+		{Name: "rsa", Certificate: &v1alpha1.Certificate{
+			IssuerRef: v1alpha1.IssuerRef{Name: "ca"}, PrivateKey: &v1alpha1.PrivateKey{Algorithm: v1alpha1.KeyRSA},
+		}},
+		{Name: "brought", SecretName: "mine"},
+	}
+}
+
+func TestTheStatusTellsOfAllCertificates(t *testing.T) {
+	t.Parallel()
+	b, pod := readyBroker(t, env.Namespace(t, nil))
+	end := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+	pod.Serve(admin.Listener{Name: "mqtt"}, admin.Listener{
+		Name: "mqtts", Certificate: &admin.Certificate{NotAfter: end, SHA256: "first"},
+		AdditionalCertificates: []admin.NamedCertificate{
+			{Name: "rsa", Certificate: admin.Certificate{NotAfter: end.Add(time.Hour), SHA256: "second"}},
+		},
+	})
+	env.Create(t, testenv.User(b.Namespace, "wakes-the-operator", "edge"))
+	env.Eventually(t, func() error {
+		if err := env.Client.Get(t.Context(), client.ObjectKeyFromObject(b), b); err != nil {
+			return err
+		}
+		for _, l := range b.Status.Listeners {
+			if l.Name == "mqtts" && l.Certificate != nil && l.Certificate.SHA256 == "first" && len(l.AdditionalCertificates) == 1 {
+				a := l.AdditionalCertificates[0]
+				if a.Name != "rsa" || a.SHA256 != "second" || !a.NotAfter.Equal(new(metav1.NewTime(end.Add(time.Hour)))) {
+					t.Errorf("additional certificate %+v", a)
+				}
+				return nil
+			}
+		}
+		return fmt.Errorf("listeners %+v", b.Status.Listeners)
+	})
+}
+
+// TestAdditionalCertificatesComeAndGo: a volume of one Secret becomes one of many,
+// and again one of one.
+func TestAdditionalCertificatesComeAndGo(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t, nil)
+	b, _ := readyBroker(t, ns)
+	set := &appsv1.StatefulSet{}
+	volumeHas := func(want int) {
+		t.Helper()
+		env.Eventually(t, func() error {
+			if err := env.Client.Get(t.Context(), client.ObjectKeyFromObject(b), set); err != nil {
+				return err
+			}
+			for _, v := range set.Spec.Template.Spec.Volumes {
+				if v.Name != "tls-mqtts" {
+					continue
+				}
+				if one := v.Secret != nil && v.Projected == nil; one && want == 1 {
+					return nil
+				}
+				if v.Secret == nil && v.Projected != nil && len(v.Projected.Sources) == want {
+					return nil
+				}
+				return fmt.Errorf("the volume is %+v, want %d Secrets in it", v.VolumeSource, want)
+			}
+			return errors.New("there is no volume")
+		})
+	}
+	change := func(patch string) {
+		t.Helper()
+		if err := env.Client.Patch(t.Context(), b, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	volumeHas(1)
+	env.Create(t, testenv.TLSSecret(t, ns, "edge-tls-rsa", map[string]string{certmanagerv1.CertificateNameKey: "edge-tls-rsa"}))
+	change(`{"spec": {"tls": {"additionalCertificates": [{"name": "rsa", "certificate": {"issuerRef": {"name": "ca"}, "privateKey": {"algorithm": "RSA"}}}]}}}`)
+	volumeHas(2)
+	change(`{"spec": {"tls": {"additionalCertificates": null}}}`)
+	volumeHas(1)
+	env.Eventually(t, func() error {
+		err := env.Client.Get(t.Context(), types.NamespacedName{Namespace: ns, Name: "edge-tls-rsa"}, &certmanagerv1.Certificate{})
+		if err == nil {
+			return errors.New("the Certificate is there still")
+		}
+		return client.IgnoreNotFound(err)
 	})
 }
 

@@ -5,7 +5,29 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	admin "github.com/godwit-mqtt/godwit/broker/admin/client"
 )
+
+func TestAPodServesWhenAllItsCertificatesAreTheNewest(t *testing.T) {
+	want := map[servedCertificate]string{{"mqtts", ""}: "a", {"mqtts", "rsa"}: "b"}
+	pod := func(first, rsa string) podAnswer {
+		return podAnswer{status: admin.Status{Listeners: []admin.Listener{{Name: "mqtt"}, {
+			Name: "mqtts", Certificate: &admin.Certificate{SHA256: first},
+			AdditionalCertificates: []admin.NamedCertificate{{Name: "rsa", Certificate: admin.Certificate{SHA256: rsa}}},
+		}}}}
+	}
+	for _, tt := range []struct {
+		pod  podAnswer
+		want bool
+	}{
+		{podAnswer{}, true}, {pod("a", "b"), true}, {pod("other", "b"), false}, {pod("a", "other"), false},
+	} {
+		if got := tt.pod.serves(want); got != tt.want {
+			t.Errorf("%+v serves: %t, want %t", tt.pod.status.Listeners, got, tt.want)
+		}
+	}
+}
 
 func TestRemindersBecomeRarer(t *testing.T) {
 	var touches touches

@@ -118,6 +118,28 @@ func TestAGeneratedSecretHoldsWhatAClientNeeds(t *testing.T) {
 	valid(t, b, p)
 }
 
+func TestAGeneratedSecretHoldsTheCAsOfAllCertificates(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t, nil)
+	first, second, same := testenv.TLSSecret(t, ns, "first", nil), testenv.TLSSecret(t, ns, "second", nil), testenv.TLSSecret(t, ns, "same", nil)
+	same.Data["ca.crt"] = first.Data["ca.crt"]
+	user := generated(ns, 0, 0)
+	b := testenv.Broker(ns, "edge", func(b *v1alpha1.Broker) {
+		b.Spec.TLS = &v1alpha1.TLS{SecretName: "first", AdditionalCertificates: []v1alpha1.AdditionalCertificate{
+			{Name: "same", SecretName: "same"}, {Name: "second", SecretName: "second"},
+		}}
+	})
+	env.Create(t, user, b, first, same)
+	env.WaitFor(t, user, testenv.Expect{Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionFalse,
+		Reason: v1alpha1.ReasonWaitingForCertificate, Message: "listener mqtts"})
+	env.Create(t, second)
+	env.RunPod(t, b)
+	env.WaitFor(t, user, testenv.Ready)
+	if got, want := string(credentials(t, env, ns).Data["ca.crt"]), string(first.Data["ca.crt"])+string(second.Data["ca.crt"]); got != want {
+		t.Errorf("ca.crt is %q, want %q", got, want)
+	}
+}
+
 //api:semantics 6 10
 func TestAPasswordRotatesWithOverlap(t *testing.T) {
 	t.Parallel()

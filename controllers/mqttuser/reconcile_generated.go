@@ -77,24 +77,41 @@ func (r *Reconciler) wantedSecret(ctx context.Context, s *scope, secret *corev1.
 	return resource.CredentialsSecret(s.user, generated, endpoint, ca), what, err
 }
 
-// ca is the CA of the endpoint's certificate. While the certificate is not there
-// it is the one before, and the user waits where there was none.
+// ca holds the CAs of the endpoint's certificates, each once; nothing where the
+// first has none, which the system's own CAs vouch for then. While one of these
+// certificates is not there it is what it was before, and the user waits where that
+// was nothing.
 func (r *Reconciler) ca(ctx context.Context, s *scope, e resource.Endpoint, before []byte) ([]byte, error) {
-	if e.TLSSecret == "" {
-		return nil, nil
+	var all []byte
+	for i, name := range e.TLSSecrets {
+		secret, err := r.Secrets.Get(ctx, types.NamespacedName{Namespace: s.broker.Namespace, Name: name})
+		if err != nil {
+			return nil, err
+		}
+		if secret == nil {
+			if len(before) == 0 {
+				s.waitFor(v1alpha1.ReasonWaitingForCertificate,
+					fmt.Sprintf("listener %s of the Broker has no certificate yet, whose CA clients need", e.Listener))
+			}
+			return before, nil
+		}
+		if all = appendCA(all, secret.Data[caKey]); i == 0 && len(all) == 0 {
+			return nil, nil
+		}
 	}
-	secret, err := r.Secrets.Get(ctx, types.NamespacedName{Namespace: s.broker.Namespace, Name: e.TLSSecret})
-	if err != nil {
-		return nil, err
+	return all, nil
+}
+
+// appendCA appends the PEM of a CA to that of others, unless it is there.
+func appendCA(all, ca []byte) []byte {
+	if len(all) == 0 || len(ca) == 0 {
+		return append(all, ca...)
 	}
-	if secret != nil {
-		return secret.Data[caKey], nil
+	if bytes.Contains(all, bytes.TrimSpace(ca)) {
+		return all
 	}
-	if len(before) == 0 {
-		s.waitFor(v1alpha1.ReasonWaitingForCertificate,
-			fmt.Sprintf("listener %s of the Broker has no certificate yet, whose CA clients need", e.Listener))
-	}
-	return before, nil
+	all = append(bytes.TrimRight(all, "\n"), '\n')
+	return append(all, ca...)
 }
 
 // holds says that the Secret is as wanted. What others have added to it does not

@@ -47,7 +47,8 @@ type Paths struct {
 	// Address that every listener binds; empty for all addresses.
 	Address string
 	// TLS is the directory with a directory for each listener that has TLS, which
-	// holds tls.crt and tls.key.
+	// holds tls.crt and tls.key, and those of each additional certificate in a
+	// directory of its name.
 	TLS string
 	// ClientCA is the directory with a directory for each listener that asks for
 	// client certificates, which holds ca.crt.
@@ -59,6 +60,16 @@ func (p Paths) CertFile(listener string) string { return path.Join(p.TLS, listen
 
 // KeyFile of a listener.
 func (p Paths) KeyFile(listener string) string { return path.Join(p.TLS, listener, "tls.key") }
+
+// AdditionalCertFile of a listener and one of its additional certificates.
+func (p Paths) AdditionalCertFile(listener, name string) string {
+	return path.Join(p.TLS, listener, name, "tls.crt")
+}
+
+// AdditionalKeyFile of a listener and one of its additional certificates.
+func (p Paths) AdditionalKeyFile(listener, name string) string {
+	return path.Join(p.TLS, listener, name, "tls.key")
+}
 
 // ClientCAFile of a listener.
 func (p Paths) ClientCAFile(listener string) string { return path.Join(p.ClientCA, listener, "ca.crt") }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -397,7 +398,7 @@ func TestDigestsNameWhatIsRenderedOfAnObject(t *testing.T) {
 func TestSettingsOfABroker(t *testing.T) {
 	out := mustRender(t, input(t, `{kind: Broker, spec: {
 		authentication: {anonymous: true, anonymousLimits: {maxConnections: 9, publishBytesPerSecond: 1Ki}}, authorization: {default: Allow},
-		tls: {secretName: shared, maxRecordSize: 4096, clientAuth: {mode: Optional, caSecretName: ca}},
+		tls: {secretName: shared, maxRecordSize: 4096, additionalCertificates: [{name: rsa, secretName: old}], clientAuth: {mode: Optional, caSecretName: ca}},
 		listeners: [
 			{name: mqtt, port: 1883, limits: {maxConnections: 5}},
 			{name: mqtts, port: 8883, tls: {}},
@@ -433,6 +434,9 @@ func TestSettingsOfABroker(t *testing.T) {
 	}
 	if shared.TLS.MaxRecordSize != 4096 {
 		t.Errorf("records of %d bytes", shared.TLS.MaxRecordSize)
+	}
+	if want := []config.AdditionalCertificate{{Name: "rsa", CertFile: "/tls/mqtts/rsa/tls.crt", KeyFile: "/tls/mqtts/rsa/tls.key"}}; !slices.Equal(shared.TLS.Additional, want) || own.TLS.Additional != nil {
+		t.Errorf("additional certificates %+v and %+v, want %+v and none", shared.TLS.Additional, own.TLS.Additional, want)
 	}
 	if own.Protocol != config.ProtocolWebSocket || own.TLS.MinVersion != "1.3" || own.TLS.ClientCAFile != "" {
 		t.Errorf("listener with its own certificate %+v", own.TLS)

@@ -99,6 +99,11 @@ func listenerTLS(name string, tls *v1alpha1.TLS, paths Paths) *config.TLS {
 
 		MaxRecordSize: number(tls.MaxRecordSize),
 	}
+	for _, a := range tls.AdditionalCertificates {
+		out.Additional = append(out.Additional, config.AdditionalCertificate{
+			Name: a.Name, CertFile: paths.AdditionalCertFile(name, a.Name), KeyFile: paths.AdditionalKeyFile(name, a.Name),
+		})
+	}
 	if tls.AsksForCertificate() {
 		out.ClientAuth = config.ClientAuth(tls.ClientAuth.Mode)
 		out.ClientIdentity = config.ClientIdentity(tls.ClientAuth.Identity)

@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"cmp"
 	"fmt"
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
@@ -9,22 +10,50 @@ import (
 	"github.com/godwit-mqtt/godwit/api/v1alpha1"
 )
 
-// Certificates returns what is asked of cert-manager: a Certificate for spec.tls
-// where a listener uses it, and one for each listener that has its own.
+// served is a certificate that a listener serves.
+type served struct {
+	// entry is the name among the additional certificates; empty for the first.
+	entry string
+	// secret is the name of its Secret, and of the Certificate that is issued to it.
+	secret string
+	// certificate is what is asked of cert-manager; nil where the user brings it.
+	certificate *v1alpha1.Certificate
+}
+
+// servedBy lists the certificates of a listener, none for a plain one.
+func servedBy(b *v1alpha1.Broker, l *v1alpha1.Listener) []served {
+	tls := b.ListenerTLS(l)
+	if tls == nil {
+		return nil
+	}
+	owner := func(own bool) string {
+		if own {
+			return l.Name
+		}
+		return ""
+	}
+	out := []served{{
+		secret:      cmp.Or(tls.SecretName, CertificateName(b, owner(l.HasOwnCertificate()))),
+		certificate: tls.Certificate,
+	}}
+	for _, a := range tls.AdditionalCertificates {
+		issued := AdditionalCertificateName(b, owner(l.HasOwnAdditionalCertificates()), a.Name)
+		out = append(out, served{entry: a.Name, secret: cmp.Or(a.SecretName, issued), certificate: a.Certificate})
+	}
+	return out
+}
+
+// Certificates returns what is asked of cert-manager: the Certificates of spec.tls
+// where a listener uses them, and those of each listener that has its own.
 func Certificates(b *v1alpha1.Broker, clusterDomain string) []*certmanagerv1.Certificate {
 	var out []*certmanagerv1.Certificate
-	shared := false
+	asked := map[string]bool{}
 	for i := range b.Spec.Listeners {
-		l := &b.Spec.Listeners[i]
-		tls := b.ListenerTLS(l)
-		if tls == nil || tls.Certificate == nil {
-			continue
-		}
-		if l.HasOwnCertificate() {
-			out = append(out, certificate(b, CertificateName(b, l.Name), tls.Certificate, clusterDomain))
-		} else if !shared {
-			shared = true
-			out = append(out, certificate(b, CertificateName(b, ""), tls.Certificate, clusterDomain))
+		for _, s := range servedBy(b, &b.Spec.Listeners[i]) {
+			if s.certificate != nil && !asked[s.secret] {
+				asked[s.secret] = true
+				out = append(out, certificate(b, s.secret, s.certificate, clusterDomain))
+			}
 		}
 	}
 	return out

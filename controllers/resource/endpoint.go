@@ -20,10 +20,10 @@ type Endpoint struct {
 	TLS bool
 	// Path of the WebSocket endpoint; empty where MQTT is spoken directly.
 	Path string
-	// TLSSecret is the Secret of the listener's certificate, in the Broker's
-	// namespace; empty for a plain listener. Its ca.crt, where it has one, is what
-	// the client verifies the broker with.
-	TLSSecret string
+	// TLSSecrets are the Secrets of the listener's certificates, in the Broker's
+	// namespace; none for a plain listener. What they have in ca.crt, if anything,
+	// is what the client verifies the broker with.
+	TLSSecrets []string
 }
 
 // EndpointOf chooses the listener that a client with a password should use: one
@@ -34,14 +34,17 @@ func EndpointOf(b *v1alpha1.Broker) Endpoint {
 	best := slices.MinFunc(b.Spec.Listeners, func(x, y v1alpha1.Listener) int {
 		return cumbersome(b, &x) - cumbersome(b, &y)
 	})
-	return Endpoint{
-		Listener:  best.Name,
-		Host:      host(b, &best),
-		Port:      best.Port,
-		TLS:       best.TLS != nil,
-		Path:      webSocketPath(&best),
-		TLSSecret: TLSSecretName(b, &best),
+	e := Endpoint{
+		Listener: best.Name,
+		Host:     host(b, &best),
+		Port:     best.Port,
+		TLS:      best.TLS != nil,
+		Path:     webSocketPath(&best),
 	}
+	for _, s := range servedBy(b, &best) {
+		e.TLSSecrets = append(e.TLSSecrets, s.secret)
+	}
+	return e
 }
 
 // webSocketPath is where a listener speaks MQTT over WebSocket, empty if it does

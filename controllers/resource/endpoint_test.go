@@ -16,6 +16,7 @@ func TestTheEndpointOfAClientWithAPassword(t *testing.T) {
 		"TLS first":                 {`{tls: {secretName: shared}}`, "mqtts://u:p@edge.iot.svc:8883", "shared"},
 		"its own Service":           {`{listeners: [{name: mqtt, port: 1883, service: {type: NodePort}}]}`, "mqtt://u:p@edge-mqtt.iot.svc:1883", ""},
 		"its own certificate":       {`{` + tls + `{name: mqtts, port: 8883, tls: {secretName: own}}]}`, "mqtts://u:p@edge.iot.svc:8883", "own"},
+		"additional certificates":   {`{tls: {secretName: shared, additionalCertificates: [{name: rsa, certificate: {issuerRef: {name: ca}}}]}}`, "mqtts://u:p@edge.iot.svc:8883", "shared edge-tls-rsa"},
 		"WebSocket last":            {`{` + tls + `{name: wss, port: 443, protocol: WebSocket, tls: {}}, {name: mqtts, port: 8883, tls: {}}]}`, "mqtts://u:p@edge.iot.svc:8883", "shared"},
 		"WebSocket on another path": {`{listeners: [{name: ws, port: 80, protocol: WebSocket, webSocket: {path: /}}]}`, "ws://u:p@edge.iot.svc:80/", ""},
 		"WebSocket with TLS":        {`{` + tls + `{name: wss, port: 443, protocol: WebSocket, tls: {}}]}`, "wss://u:p@edge.iot.svc:443/mqtt", "shared"},
@@ -26,8 +27,8 @@ func TestTheEndpointOfAClientWithAPassword(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := resource.EndpointOf(broker(t, tt.spec))
-			if got := e.URI("u", "p"); got != tt.uri || e.TLSSecret != tt.secret {
-				t.Errorf("%s with %q, want %s with %q", got, e.TLSSecret, tt.uri, tt.secret)
+			if got := e.URI("u", "p"); got != tt.uri || strings.Join(e.TLSSecrets, " ") != tt.secret {
+				t.Errorf("%s with %q, want %s with %q", got, e.TLSSecrets, tt.uri, tt.secret)
 			}
 		})
 	}

@@ -41,22 +41,6 @@ func ShardName(b *v1alpha1.Broker, number int) string {
 // HeadlessName is the name of the Service that gives pods their DNS names.
 func HeadlessName(b *v1alpha1.Broker) string { return b.Name + "-headless" }
 
-// TLSSecretName is the name of the Secret with the certificate of a listener;
-// empty for a plain listener.
-func TLSSecretName(b *v1alpha1.Broker, l *v1alpha1.Listener) string {
-	tls := b.ListenerTLS(l)
-	switch {
-	case tls == nil:
-		return ""
-	case tls.SecretName != "":
-		return tls.SecretName
-	case l.HasOwnCertificate():
-		return CertificateName(b, l.Name)
-	default:
-		return CertificateName(b, "")
-	}
-}
-
 // CertificateName is the name of the Certificate of spec.tls or, where a
 // listener is named, of that listener, and of the Secret that it is issued to.
 func CertificateName(b *v1alpha1.Broker, listener string) string {
@@ -64,6 +48,13 @@ func CertificateName(b *v1alpha1.Broker, listener string) string {
 		return b.Name + "-tls"
 	}
 	return fmt.Sprintf("%s-%s-tls", b.Name, listener)
+}
+
+// AdditionalCertificateName is the name of one of the additional Certificates of
+// spec.tls or, where a listener is named, of that listener. Since no name of one
+// has the word tls in it, it is no other's.
+func AdditionalCertificateName(b *v1alpha1.Broker, listener, name string) string {
+	return CertificateName(b, listener) + "-" + name
 }
 
 // Labels of a Broker's children. Selector is a part of them.

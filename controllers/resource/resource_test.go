@@ -37,6 +37,16 @@ var brokers = map[string]string{
 		resources: {limits: {memory: 1Gi}},
 		template: {metadata: {labels: {team: iot, mqtt.godwit.io/broker: other}, annotations: {x: "y"}},
 			spec: {nodeSelector: {disk: ssd}, priorityClassName: high, imagePullSecrets: [{name: pull}]}}}`,
+	"additional": `{
+		tls: {certificate: {issuerRef: {name: ca}}, additionalCertificates: [
+			{name: rsa, certificate: {issuerRef: {name: ca}, privateKey: {algorithm: RSA, size: 3072}, dnsNames: [old.example.com]}},
+			{name: brought, secretName: mine}]},
+		listeners: [
+			{name: mqtts, port: 8883, tls: {clientAuth: {mode: Optional, caSecretName: devices}}},
+			{name: again, port: 8884, tls: {}},
+			{name: more, port: 8885, tls: {additionalCertificates: [{name: rsa, certificate: {issuerRef: {name: more}, privateKey: {algorithm: RSA}}}]}},
+			{name: own, port: 8886, tls: {secretName: own}},
+			{name: tls, port: 8887, tls: {certificate: {issuerRef: {name: ca}}, additionalCertificates: [{name: rsa, certificate: {issuerRef: {name: ca}, privateKey: {algorithm: RSA}}}]}}]}`,
 	"stopped": `{replicas: 0, persistence: {enabled: false}, networkPolicy: {enabled: false}}`,
 }
 

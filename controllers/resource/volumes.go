@@ -12,7 +12,10 @@ import (
 // TLSSecret is a Secret that the pods mount for a listener's TLS.
 type TLSSecret struct {
 	Listener string
-	Name     string
+	// Additional is the name among the listener's additional certificates; empty for
+	// its first, and for the CA of its clients.
+	Additional string
+	Name       string
 	// Keys that it must have.
 	Keys []string
 	// Dir is the directory for listeners' directories that it is mounted in.
@@ -22,32 +25,48 @@ type TLSSecret struct {
 	Certificate string
 }
 
-// TLSSecrets lists what the pods mount for TLS, in the order of the listeners.
+// TLSSecrets lists what the pods mount for TLS, in the order of the listeners; the
+// first certificate of a listener comes before its additional ones.
 func TLSSecrets(b *v1alpha1.Broker) []TLSSecret {
 	var out []TLSSecret
 	for i := range b.Spec.Listeners {
 		l := &b.Spec.Listeners[i]
-		tls := b.ListenerTLS(l)
-		if tls == nil {
-			continue
+		for _, s := range servedBy(b, l) {
+			serving := TLSSecret{
+				Listener:   l.Name,
+				Additional: s.entry,
+				Name:       s.secret,
+				Keys:       []string{corev1.TLSCertKey, corev1.TLSPrivateKeyKey},
+				Dir:        TLSDir,
+			}
+			if s.certificate != nil {
+				serving.Certificate = s.secret
+			}
+			out = append(out, serving)
 		}
-		serving := TLSSecret{
-			Listener: l.Name,
-			Name:     TLSSecretName(b, l),
-			Keys:     []string{corev1.TLSCertKey, corev1.TLSPrivateKeyKey},
-			Dir:      TLSDir,
-		}
-		if tls.Certificate != nil {
-			serving.Certificate = serving.Name
-		}
-		out = append(out, serving)
-		if tls.AsksForCertificate() {
+		if tls := b.ListenerTLS(l); tls != nil && tls.AsksForCertificate() {
 			out = append(out, TLSSecret{
 				Listener: l.Name,
 				Name:     tls.ClientAuth.CASecretName,
 				Keys:     []string{caKey},
 				Dir:      ClientCADir,
 			})
+		}
+	}
+	return out
+}
+
+// volumeName is that of the volume in which the pods mount the Secret.
+func (s TLSSecret) volumeName() string { return path.Base(s.Dir) + "-" + s.Listener }
+
+// tlsVolumes groups the Secrets by the volume that holds them, in their order.
+func tlsVolumes(b *v1alpha1.Broker) [][]TLSSecret {
+	var out [][]TLSSecret
+	for _, s := range TLSSecrets(b) {
+		if last := len(out) - 1; s.Additional != "" {
+			out[last] = append(out[last], s)
+		} else {
+			out = append(out, []TLSSecret{s})
 		}
 	}
 	return out
@@ -66,9 +85,9 @@ func podVolumes(b *v1alpha1.Broker) (volumes []corev1.Volume, mounts []corev1.Vo
 		LocalObjectReference: corev1.LocalObjectReference{Name: SettingsName(b)},
 	}})
 	add("access", AccessDir, true, accessVolume(b))
-	for _, s := range TLSSecrets(b) {
-		dir := path.Join(s.Dir, s.Listener)
-		add(path.Base(s.Dir)+"-"+s.Listener, dir, true, secretVolume(s.Name, s.Keys...))
+	for _, secrets := range tlsVolumes(b) {
+		first := secrets[0]
+		add(first.volumeName(), path.Join(first.Dir, first.Listener), true, tlsVolume(secrets))
 	}
 	if *b.Spec.Persistence.Enabled {
 		add(DataVolume, DataDir, false, nil)
@@ -101,11 +120,30 @@ func accessVolume(b *v1alpha1.Broker) *corev1.VolumeSource {
 // secretMode lets only the broker's group read a Secret.
 const secretMode = 0o440
 
-// secretVolume mounts keys of a Secret.
-func secretVolume(name string, keys ...string) *corev1.VolumeSource {
-	source := &corev1.SecretVolumeSource{SecretName: name, DefaultMode: new(int32(secretMode))}
-	for _, k := range keys {
-		source.Items = append(source.Items, corev1.KeyToPath{Key: k, Path: k})
+// tlsVolume mounts the keys of a Secret, and those of further ones in directories
+// named as the additional certificates are.
+func tlsVolume(secrets []TLSSecret) *corev1.VolumeSource {
+	if len(secrets) == 1 {
+		return &corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
+			SecretName: secrets[0].Name, Items: secrets[0].items(), DefaultMode: new(int32(secretMode)),
+		}}
 	}
-	return &corev1.VolumeSource{Secret: source}
+	var sources []corev1.VolumeProjection
+	for _, s := range secrets {
+		sources = append(sources, corev1.VolumeProjection{Secret: &corev1.SecretProjection{
+			LocalObjectReference: corev1.LocalObjectReference{Name: s.Name}, Items: s.items(),
+		}})
+	}
+	return &corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
+		Sources: sources, DefaultMode: new(int32(secretMode)),
+	}}
+}
+
+// items are the keys of the Secret, and where they are in its volume.
+func (s TLSSecret) items() []corev1.KeyToPath {
+	var out []corev1.KeyToPath
+	for _, k := range s.Keys {
+		out = append(out, corev1.KeyToPath{Key: k, Path: path.Join(s.Additional, k)})
+	}
+	return out
 }

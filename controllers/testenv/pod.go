@@ -127,6 +127,13 @@ func (p *Pod) Release() {
 	p.held, p.status.Error = false, ""
 }
 
+// Serve has the pod tell of its listeners.
+func (p *Pod) Serve(listeners ...admin.Listener) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.status.Listeners = listeners
+}
+
 // Store has the pod tell of its storage.
 func (p *Pod) Store(s *admin.Storage) {
 	p.mu.Lock()

@@ -22,7 +22,7 @@ var deaf = attack{
 				return
 			}
 			c.shrink()
-			if c.subscribe(packet.QoS1, "deaf/t") == nil && i%2 == 0 && !a.Short {
+			if c.subscribe(packet.QoS1, "deaf/t") == nil && i%2 == 0 {
 				go c.pester()
 			}
 		})

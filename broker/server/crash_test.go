@@ -289,7 +289,7 @@ func TestWillAfterACrash(t *testing.T) {
 				if tc.comes {
 					w.Acknowledge(w.ExpectPublish("will", "gone"))
 					tc.comes = false
-					w.Subscribe("commit", qos0)
+					w.Subscribe("commit again", qos0) // what is there already is not stored, and waits for nothing
 					continue
 				}
 				b.Connect(t, v5, "clock", expiry(2)).Disconnect()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -77,15 +78,16 @@ func newBroker(o options, a attack, dir string) (*broker, error) {
 // data is the directory of what lasts.
 func (b *broker) data() string { return b.files.DataDir(b.name) }
 
-// mountVolume makes a volume of a size in MiB, which needs root.
-func mountVolume(dir string, size int64) (unmount func() error, err error) {
+// mountVolume makes a volume of a size in MiB, which needs root and Linux.
+func mountVolume(dir string, sizeMiB int64) (unmount func() error, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	if err := syscall.Mount("hostile", dir, "tmpfs", 0, fmt.Sprintf("size=%dm,mode=0700", size)); err != nil {
-		return nil, fmt.Errorf("mount a small volume, as root only may: %w", err)
+	size := fmt.Sprintf("size=%dm,mode=0700", sizeMiB)
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", size, "hostile", dir).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("mount a small volume, as root may on Linux: %w: %s", err, bytes.TrimSpace(out))
 	}
-	return func() error { return syscall.Unmount(dir, 0) }, nil
+	return func() error { return exec.Command("umount", dir).Run() }, nil
 }
 
 // freePort is one that nobody listens on and that no connection is given as its

@@ -13,18 +13,21 @@ import (
 // before those that have not; of these, addresses take turns. The number of all
 // is that of newcomers.
 type handshakes struct {
-	mu      sync.Mutex // a leaf
+	mu      sync.Mutex // before computing's
+	atOnce  int        // how many may compute
 	free    int        // how many more may compute
+	crowded bool       // one has had to wait since none computed
 	begun   turns[struct{}, *tlsStream]
 	waiting turns[netip.Addr, *tlsStream]
 }
 
-func newHandshakes(atOnce int) *handshakes { return &handshakes{free: atOnce} }
+func newHandshakes(atOnce int) *handshakes { return &handshakes{atOnce: atOnce, free: atOnce} }
 
 // begin has the handshake of t run, on a goroutine of its own, in its turn.
 func (h *handshakes) begin(t *tlsStream) {
 	h.mu.Lock()
 	if h.free == 0 {
+		h.crowd()
 		h.waiting.add(auth.Network(t.conn.remote.Addr()), t)
 		h.mu.Unlock()
 		return
@@ -45,6 +48,7 @@ func (h *handshakes) goOn(t *tlsStream) {
 		h.mu.Unlock()
 		return
 	}
+	h.crowd()
 	turn := make(chan struct{})
 	t.turn = turn
 	h.begun.add(struct{}{}, t)
@@ -80,6 +84,24 @@ func (h *handshakes) next() (t *tlsStream, begun bool) {
 	_, t, ok := h.waiting.next()
 	if !ok {
 		h.free++
+		h.thinOut()
 	}
 	return t, false
+}
+
+// crowd keeps event loops from waiting for handshakes that compute one after the
+// other. mu is held.
+func (h *handshakes) crowd() {
+	if !h.crowded {
+		h.crowded = true
+		computing.begin()
+	}
+}
+
+// thinOut is called when none waits. mu is held.
+func (h *handshakes) thinOut() {
+	if h.crowded && h.free == h.atOnce {
+		h.crowded = false
+		computing.done()
+	}
 }

@@ -78,8 +78,12 @@ func (l *logins) displace(class *crowdedLogins, address netip.Addr) (login, bool
 	return class.displace(class.byAddress.waiting(address) + 1)
 }
 
-// run is a goroutine that runs one check after the other until none waits.
+// run is a goroutine that runs one check after the other until none waits. Event
+// loops come before it.
 func (l *logins) run() {
+	computing.begin()
+	defer computing.done()
+	keepThread()
 	for n, ok := l.next(); ok; n, ok = l.next() {
 		n.check()
 	}

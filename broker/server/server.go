@@ -109,8 +109,8 @@ func New(o Options) (*Server, error) {
 		refusals:      newSample(),
 		rejections:    newSample(),
 		faults:        newSample(),
-		logins:        newLogins(runtime.GOMAXPROCS(0)),
-		handshakes:    newHandshakes(max(1, runtime.GOMAXPROCS(0)-1)),
+		logins:        newLogins(computing.atOnce()),
+		handshakes:    newHandshakes(computing.atOnce()),
 		ports:         map[string]*port{},
 		broken:        make(chan struct{}),
 		limitOfMemory: o.Memory,
@@ -152,7 +152,7 @@ func (s *Server) share(limit int) {
 }
 
 func (s *Server) openLoops() error {
-	for range runtime.GOMAXPROCS(0) {
+	for range computing.processors() {
 		l, err := newLoop(s)
 		if err != nil {
 			s.closeLoops()

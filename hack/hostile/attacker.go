@@ -206,7 +206,7 @@ func launch(name string, t target) (*launched, error) {
 	if err != nil {
 		return nil, err
 	}
-	command := withPriority(attackerPriority, self, "-attacker", name)
+	command := asAttacker(self, "-attacker", name)
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()

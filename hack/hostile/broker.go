@@ -116,7 +116,7 @@ func (b *broker) start(ctx context.Context) error {
 	if b.attack.descriptors > 0 {
 		script += fmt.Sprintf("\nulimit -n %d", b.attack.descriptors)
 	}
-	command := withPriority(brokerPriority, b.options.godwit, "broker", "--settings-dir", b.files.SettingsDir(),
+	command := asBroker(b.options.godwit, "broker", "--settings-dir", b.files.SettingsDir(),
 		"--access-dir", b.files.AccessDir(), "--data-dir", b.data(), "--admin-address", address(b.admin), "--log-format", "text")
 	b.cmd = exec.Command("sh", append([]string{"-ec", script + "\nexec \"$@\"", "sh"}, command...)...)
 	// As in the pod: nine tenths of the limit.

@@ -11,10 +11,10 @@ import (
 
 // A volume that becomes full of what waits for sessions.
 var fullDisk = attack{
-	name: "full-disk", what: "messages of 32 KiB for ten durable sessions whose clients are away, 400 a second, on a volume of 96 MiB until it is full and then",
+	name: "full-disk", what: "messages of 32 KiB for 100 durable sessions whose clients are away, 400 a second, on a volume of 96 MiB until it is full and then",
 	volume: 96, refuses: true, restarts: true, told: []string{"PUBACK 0x97"}, settings: "persistence: {size: 96Mi}",
 	run: func(ctx context.Context, a *attacker) error {
-		const sessions = 10
+		const sessions = 100
 		for i := range sessions {
 			c := a.insist(ctx, login{id: fmt.Sprintf("full-%d", i), durable: true})
 			if c == nil {

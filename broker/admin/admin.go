@@ -96,7 +96,8 @@ const (
 )
 
 // Serve answers requests on l until ctx ends, and returns once those under way
-// have ended or stopTimeout has passed. It closes l.
+// have ended or stopTimeout has passed. It closes l. Where there are too many
+// connections the oldest is closed for a new one.
 func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
 	s := &http.Server{
 		Handler:           h,
@@ -108,7 +109,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(l) }()
+	go func() { served <- s.Serve(&bounded{Listener: l, most: mostConnections}) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve admin endpoint: %w", err)

@@ -57,6 +57,7 @@ type Gauges struct {
 	Connections, Sessions, Subscriptions, Retained, RetainedBytes func() float64
 	StoredMessages, StoreHealthy, StoreDamaged, StoreBytes        func() float64
 	StoreBacklog, StoreFree                                       func() float64
+	HandshakesWaiting, LoginsWaiting                              func() float64
 }
 
 // Metrics holds the totals of one broker. It is a prometheus.Collector.

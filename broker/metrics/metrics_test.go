@@ -74,12 +74,13 @@ func TestGaugesAreReadWhenAsked(t *testing.T) {
 	m.SetGauges(Gauges{
 		Connections: read, Sessions: read, Subscriptions: read, Retained: read, RetainedBytes: read,
 		StoredMessages: read, StoreHealthy: read, StoreDamaged: read, StoreBytes: read, StoreBacklog: read, StoreFree: read,
+		HandshakesWaiting: read, LoginsWaiting: read,
 	})
 	if n != 0 {
 		t.Error("read before anybody asked")
 	}
 	got := gathered(t, m)
-	if _, ok := got["godwit_sessions{}"]; !ok || n < 11 {
+	if _, ok := got["godwit_sessions{}"]; !ok || n < 13 {
 		t.Errorf("%v after %v reads", got, n)
 	}
 }

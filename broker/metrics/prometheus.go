@@ -42,6 +42,8 @@ var (
 	descStoreBytes      = described("store_bytes", "Bytes that the store takes on disk.")
 	descStoreFree       = described("store_free_bytes", "Bytes that are free on the disk of the store, its reserve not among them; 0 where it is on none.")
 	descStoreBacklog    = described("store_backlog_bytes", "Bytes of memory, about, that wait to be written to the disk.")
+	descHandshakes      = described("tls_handshakes_waiting", "TLS handshakes that wait for their turn to compute.")
+	descLogins          = described("logins_waiting", "Passwords that wait for their turn to be checked.")
 )
 
 var totals = [counters]series{
@@ -108,6 +110,8 @@ func (g *Gauges) collect(ch chan<- prometheus.Metric) {
 		descStoreBytes:     g.StoreBytes,
 		descStoreBacklog:   g.StoreBacklog,
 		descStoreFree:      g.StoreFree,
+		descHandshakes:     g.HandshakesWaiting,
+		descLogins:         g.LoginsWaiting,
 	} {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, read())
 	}

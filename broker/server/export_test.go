@@ -37,11 +37,7 @@ func (s *Server) HoldLogins() (release func()) {
 }
 
 // WaitingLogins returns how many passwords wait to be checked.
-func (s *Server) WaitingLogins() int {
-	s.logins.mu.Lock()
-	defer s.logins.mu.Unlock()
-	return s.logins.waiting()
-}
+func (s *Server) WaitingLogins() int { return s.logins.waits() }
 
 // SetLongestWait is for before a Server is made.
 func SetLongestWait(d time.Duration) { longestWait = d }
@@ -70,9 +66,5 @@ func (s *Server) FreeHandshakes() int {
 	return s.handshakes.free
 }
 
-// WaitingHandshakes returns how many TLS handshakes wait to begin.
-func (s *Server) WaitingHandshakes() int {
-	s.handshakes.mu.Lock()
-	defer s.handshakes.mu.Unlock()
-	return s.handshakes.waiting.count
-}
+// WaitingHandshakes returns how many TLS handshakes wait for their turn.
+func (s *Server) WaitingHandshakes() int { return s.handshakes.waits() }

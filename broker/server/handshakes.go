@@ -23,6 +23,13 @@ type handshakes struct {
 
 func newHandshakes(atOnce int) *handshakes { return &handshakes{atOnce: atOnce, free: atOnce} }
 
+// waits returns how many wait for their turn.
+func (h *handshakes) waits() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.begun.count + h.waiting.count
+}
+
 // begin has the handshake of t run, on a goroutine of its own, in its turn.
 func (h *handshakes) begin(t *tlsStream) {
 	h.mu.Lock()

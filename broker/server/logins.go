@@ -38,6 +38,13 @@ type logins struct {
 
 func newLogins(atOnce int) *logins { return &logins{atOnce: atOnce, turn: true} }
 
+// waits returns how many wait.
+func (l *logins) waits() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.waiting()
+}
+
 // waiting is how many wait. mu is held.
 func (l *logins) waiting() int { return l.known.count() + l.others.count() }
 

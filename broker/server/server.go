@@ -196,17 +196,19 @@ func (s *Server) routerLimits() router.Limits {
 
 func (s *Server) gauges() metrics.Gauges {
 	return metrics.Gauges{
-		Connections:    func() float64 { return float64(s.router.Connected()) },
-		Sessions:       func() float64 { return float64(s.router.Sessions()) },
-		Subscriptions:  func() float64 { return float64(s.router.Subscriptions()) },
-		Retained:       func() float64 { n, _ := s.router.Retained(); return float64(n) },
-		RetainedBytes:  func() float64 { _, n := s.router.Retained(); return float64(n) },
-		StoredMessages: func() float64 { return float64(s.router.Listed()) },
-		StoreHealthy:   s.storeHealthy,
-		StoreFree:      func() float64 { return float64(s.store.Health().Free) },
-		StoreBacklog:   func() float64 { return float64(s.store.Backlog()) },
-		StoreDamaged:   func() float64 { return float64(s.store.Health().Damaged) },
-		StoreBytes:     func() float64 { return float64(s.store.Health().Disk) },
+		Connections:       func() float64 { return float64(s.router.Connected()) },
+		Sessions:          func() float64 { return float64(s.router.Sessions()) },
+		Subscriptions:     func() float64 { return float64(s.router.Subscriptions()) },
+		Retained:          func() float64 { n, _ := s.router.Retained(); return float64(n) },
+		RetainedBytes:     func() float64 { _, n := s.router.Retained(); return float64(n) },
+		StoredMessages:    func() float64 { return float64(s.router.Listed()) },
+		StoreHealthy:      s.storeHealthy,
+		StoreFree:         func() float64 { return float64(s.store.Health().Free) },
+		StoreBacklog:      func() float64 { return float64(s.store.Backlog()) },
+		StoreDamaged:      func() float64 { return float64(s.store.Health().Damaged) },
+		StoreBytes:        func() float64 { return float64(s.store.Health().Disk) },
+		HandshakesWaiting: func() float64 { return float64(s.handshakes.waits()) },
+		LoginsWaiting:     func() float64 { return float64(s.logins.waits()) },
 	}
 }
 

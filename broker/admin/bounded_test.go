@@ -13,7 +13,7 @@ func TestTheOldestConnectionMakesRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := &bounded{Listener: inner, most: 2}
-	defer l.Close()
+	t.Cleanup(func() { _ = l.Close() })
 	open := func() net.Conn {
 		t.Helper()
 		c, err := new(net.Dialer).DialContext(t.Context(), "tcp", l.Addr().String())
